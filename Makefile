@@ -1,0 +1,67 @@
+# Everything a developer runs. Needs git, make, Python >= 3.11 and the package registries; the rest is brought along.
+
+PYTHON ?= python3
+UV     := .venvs/uv/bin/uv
+BIN    := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help environment demo test check build build-local dist bench generate lock format chromium clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+environment: .venv/installed ## Create .venv with everything that is locked in requirements/
+
+demo: environment build-local .venvs/aws/installed ## Run the whole system here and watch it (ONCE=1: unattended, then uninstall)
+	$(BIN)/python -m local.demo $(if $(ONCE),--once)
+
+test: environment build-local chromium .venvs/aws/installed .venvs/sam/installed ## Run all tests
+	$(BIN)/python -m pytest $(ARGUMENTS)
+
+check: environment ## Lint, type-check, and compare what is generated with what is committed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck install.sh uninstall.sh local/aws .ci/run tools/*.sh
+	$(BIN)/python -m tools.generate --check
+	$(BIN)/python -m tools.check_template
+
+build: environment ## Build the Lambda artifact for arm64 and x86_64 (build/functions-*.zip)
+	$(BIN)/python -m tools.build --architecture arm64 --zip build/functions-arm64.zip
+	$(BIN)/python -m tools.build --architecture x86_64 --zip build/functions-x86_64.zip
+
+build-local: environment ## Build the same artifact, unpacked, for the Python that runs here (build/local)
+	$(BIN)/python -m tools.build --architecture local --output build/local
+
+generate: environment ## Write again what follows from the declarations (docs, policies, parts of the template)
+	$(BIN)/python -m tools.generate
+
+format: environment ## Format the Python code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venvs/uv/installed ## Renew the locked versions in requirements/
+	tools/lock.sh
+
+chromium: environment ## Install a browser for the page's tests, where there is none
+	tools/chromium.sh
+
+clean: ## Remove everything that was built or installed here
+	rm -rf .venv .venvs build .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venvs/uv/installed:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venvs/uv
+	.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	touch $@
+
+.venv/installed: .venvs/uv/installed requirements/dev.txt
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	touch $@
+
+# The command line tools pin their own dependencies, so each has an environment of its own.
+.venvs/%/installed: requirements/%.txt .venvs/uv/installed
+	$(UV) venv --quiet --clear --python $(PYTHON) .venvs/$*
+	$(UV) pip install --quiet --python .venvs/$*/bin/python --require-hashes -r requirements/$*.txt
+	touch $@

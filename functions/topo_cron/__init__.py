@@ -1,0 +1,1 @@
+"""The function that publishes a full snapshot every hour."""

@@ -1,0 +1,1 @@
+"""The function that turns change events into deltas."""

@@ -1,0 +1,1 @@
+"""The function that carries the stream to StackState's receiver."""

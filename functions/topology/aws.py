@@ -1,0 +1,198 @@
+"""The only caller of AWS for the topology: pages, retries, refusals and remaining time, for any declared call."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import boto3
+import jmespath
+from botocore import exceptions
+from botocore.config import Config
+
+from topology import errors
+from topology.declare import Call
+
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "NotAuthorized",
+        "UnauthorizedAccess",
+        "UnauthorizedOperation",
+    }
+)
+# What a region that the account has not enabled answers, depending on the service's protocol.
+REGION_DISABLED = frozenset(
+    {
+        "AuthFailure",
+        "InvalidClientTokenId",
+        "OptInRequired",
+        "SubscriptionRequiredException",
+        "UnrecognizedClientException",
+    }
+)
+THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+SERVICE_CONTROL_POLICY = "service control policy"
+
+# botocore's standard retries wait up to 20 s each; ten of them ride out a throttling storm of a minute.
+ATTEMPTS = 10
+WORKERS = 32
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 30
+# No call is begun when less than this is left of the run.
+RESERVE_SECONDS = 15.0
+
+path = cache(jmespath.compile)
+
+
+def search(expression: str, value: Any) -> Any:
+    """What a JMESPath expression finds in a value; None if nothing."""
+    return path(expression).search(value)
+
+
+class Aws:
+    """Clients of one region, and the calls that are made with them.
+
+    Args:
+        session: credentials of the account.
+        region: where the clients call.
+        services: names of the clients that will be needed; they are made here, once, since making them is neither
+            cheap nor thread-safe.
+        remaining: seconds that the run has left.
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session,
+        region: str,
+        services: Sequence[str],
+        remaining: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
+        self.region = region
+        self._remaining = remaining
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            max_pool_connections=WORKERS,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            parameter_validation=False,  # a test checks every declaration against the models, once
+            user_agent_extra="stackstate-aws-agent",
+        )
+        self.clients = {name: session.client(name, region_name=region, config=config) for name in services}
+
+    def ask(self, call: Call, parameters: Mapping[str, Any]) -> Any:
+        """The result of one request. Raises a kind of AwsError."""
+        return search(call.result, self._request(call, parameters))
+
+    def pages(self, call: Call, parameters: Mapping[str, Any]) -> Iterator[Any]:
+        """Every element of the result, page after page to the true end. Raises a kind of AwsError."""
+        client = self.clients[call.service]
+        if call.pages:
+            yield from self._own_pages(call, parameters)
+        elif client.can_paginate(call.operation):
+            pages = iter(client.get_paginator(call.operation).paginate(**call.parameters, **parameters))
+            while (page := self._guarded(call, lambda: next(pages, None))) is not None:
+                yield from search(call.result, page) or ()
+        else:
+            yield from self.ask(call, parameters) or ()
+
+    def about(self, call: Call, ids: Sequence[str], parameters: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """The elements of the result about ids that fit into one request. Raises a kind of AwsError.
+
+        Ids that AWS does not know are left out; where one of them fails the whole request, the rest is asked again.
+        """
+        if call.ids is None:
+            raise TypeError(f"{call.service} {call.operation} takes no ids")
+        parameters = {**(parameters or {}), **call.ids.parameters(ids)}
+        try:
+            if call.result.endswith("[]"):
+                # The whole answer first: an error on a later page must not repeat the elements of an earlier one.
+                found = list(self.pages(call, parameters))
+                exact = call.ids.exact
+                yield from (one for one in found if not exact or search(exact, one) in ids)
+            elif (answer := self.ask(call, parameters)) is not None:
+                yield answer
+        except errors.Gone:
+            half = len(ids) // 2
+            if half:
+                yield from self.about(call, ids[:half], parameters)
+                yield from self.about(call, ids[half:], parameters)
+
+    def _own_pages(self, call: Call, parameters: Mapping[str, Any]) -> Iterator[Any]:
+        pages = call.pages
+        assert pages  # noqa: S101  the caller has looked
+        token: dict[str, Any] = {}
+        while True:
+            answer = self._request(call, {**parameters, **token})
+            yield from search(call.result, answer) or ()
+            if not search(pages.more, answer):
+                return
+            following = search(pages.token, answer)
+            if not following or following == token.get(pages.parameter):
+                raise errors.UnexpectedAnswer(self.action(call), "says that there is more, but not where")
+            token = {pages.parameter: following}
+
+    def _request(self, call: Call, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        operation = getattr(self.clients[call.service], call.operation)
+        answer: Mapping[str, Any] = self._guarded(call, lambda: operation(**call.parameters, **parameters))
+        return answer
+
+    def _guarded(self, call: Call, request: Callable[[], Any]) -> Any:
+        if self._remaining() < RESERVE_SECONDS:
+            raise errors.TimeRanOut(self.action(call), "the run ended before it could be called")
+        try:
+            return request()
+        except exceptions.ClientError as error:
+            raise translated(self.action(call), call.gone, error) from error
+        except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+            raise errors.Unreachable(self.action(call), f"{error} ({self.region})") from error
+        except exceptions.BotoCoreError as error:
+            raise errors.UnexpectedAnswer(self.action(call), str(error)) from error
+
+    def action(self, call: Call) -> str:
+        """The IAM action that the call needs, such as `sqs:ListQueues`."""
+        meta = self.clients[call.service].meta
+        return iam_action(call, meta.service_model.signing_name, meta.method_to_api_mapping[call.operation])
+
+
+def iam_action(call: Call, signing_name: str, operation: str) -> str:
+    """The IAM action that the call needs: declared, or after the names that botocore has for it."""
+    return call.action or f"{signing_name}:{operation}"
+
+
+def translated(action: str, gone: Sequence[str], error: exceptions.ClientError) -> errors.AwsError:
+    """AWS's error as one of ours."""
+    code = error.response.get("Error", {}).get("Code", "")
+    message = error.response.get("Error", {}).get("Message", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    text = f"{code}: {message}"
+    if code in gone:
+        return errors.Gone(action, text)
+    if code in DENIED:
+        return (errors.DeniedByOrganization if SERVICE_CONTROL_POLICY in message else errors.Denied)(action, text)
+    if code in THROTTLED:
+        return errors.Throttled(action, text)
+    if code in REGION_DISABLED:
+        return errors.RegionDisabled(action, text)
+    if status >= 500:
+        return errors.Unreachable(action, text)
+    return errors.UnexpectedAnswer(action, text)
