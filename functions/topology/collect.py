@@ -98,9 +98,10 @@ class Names:
 
     def add(self, resource: Resource, scope: Scope, item_key: str, component: Component) -> None:
         """Remember the component under the physical id that a stack would have for it."""
-        if resource.cloudformation_type and component.type in resource.components:
-            name = _common_name(resource, scope, item_key)
-            self.ids[scope.region, resource.cloudformation_type, name].append(component.id)
+        for cloudformation_type, types in resource.cloudformation.items():
+            if component.type in types:
+                name = _common_name(resource, scope, item_key)
+                self.ids[scope.region, cloudformation_type, name].append(component.id)
 
 
 def _common_name(resource: Resource, scope: Scope, key: str) -> str:
@@ -116,6 +117,8 @@ def snapshot(account: Account) -> Iterator[Finding]:
             by_scope[account.scope(region, resource.service)].append(resource)
     names = Names()
     links: list[tuple[Scope, StackResource]] = []
+    deleted: set[str] = set()
+    waiting: list[Relation] = []
     with ThreadPoolExecutor(WORKERS, "call") as pool:
 
         def read(scope: Scope, resources: Sequence[Resource], put: Callable[[Finding], None]) -> None:
@@ -125,10 +128,16 @@ def snapshot(account: Account) -> Iterator[Finding]:
                     for element in spoken(account, resource, scope, item, names):
                         if isinstance(element, StackResource):
                             links.append((scope, element))
+                        elif isinstance(element, Relation) and resource.gives_way:
+                            waiting.append(element)
                         else:
                             put(element)
 
-        yield from side_by_side([(read, (scope, resources)) for scope, resources in by_scope.items()])
+        for finding in side_by_side([(read, (scope, resources)) for scope, resources in by_scope.items()]):
+            if isinstance(finding, Deleted):
+                deleted.add(finding.id)
+            yield finding
+    yield from (relation for relation in waiting if relation.id not in deleted)
     for scope, link in links:
         yield from linked(account, scope, link, names, known_only=True)
 
@@ -182,7 +191,7 @@ def linked(
     account: Account, scope: Scope, link: StackResource, names: Names, *, known_only: bool
 ) -> Iterator[Relation]:
     """The relations from a stack to what it made; without an index of all, the id is taken on the key's word."""
-    resource = next((r for r in account.resources if r.cloudformation_type == link.cloudformation_type), None)
+    resource = next((r for r in account.resources if link.cloudformation_type in r.cloudformation), None)
     if resource is None:
         return
     name = _common_name(resource, scope, link.physical_id)

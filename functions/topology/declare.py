@@ -45,7 +45,7 @@ class Pages:
     """What in an answer says that there is more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """One operation of AWS, and where in its answer the result is."""
 
@@ -80,7 +80,7 @@ class PerBatch:
 
 @dataclass(frozen=True)
 class ForAll:
-    """A detail for every item of the scope from one reading of a list."""
+    """A detail for every item of the scope from one reading of a list, which is kept for the rest of the scope."""
 
     field: str
     call: Call
@@ -178,7 +178,8 @@ class Resource:
     """The key in the one form that the calls take, from whatever form an event had it in; empty: not one of these."""
     arn: str = ""
     """Regular expression that finds the key in an ARN of the resource, as the tagging API names it."""
-    cloudformation_type: str = ""
+    cloudformation: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """CloudFormation type → types of the components that stand for it."""
     secrets: Sequence[str] = ()
     """Where in the components' data values may be secret: dotted keys as emitted, `*` for all below."""
     event_source: str = ""
@@ -186,6 +187,8 @@ class Resource:
     changes: Sequence[Change] = ()
     global_: bool = False
     """AWS has the service once for all regions, under one region's name."""
+    gives_way: bool = False
+    """Its relations are left out where another resource of the same run deletes their ids."""
     once: bool = False
     """One region's listing answers for all regions."""
 

@@ -39,6 +39,7 @@ class Reader:
         self._aws = aws
         self._pool = pool
         self._report = report
+        self._lists: dict[Call, list[Any]] = {}
         self._reported: set[tuple[str, str]] = set()
 
     def items(self, resource: Resource, keys: Sequence[str] | None = None) -> Iterator[Item]:
@@ -54,7 +55,7 @@ class Reader:
 
     def _listed(self, resource: Resource) -> Iterator[Item]:
         try:
-            yield from self._aws.pages(resource.listed_by, {})
+            yield from self._lists.get(resource.listed_by) or self._aws.pages(resource.listed_by, {})
         except AwsError as error:
             self._incomplete(error)
 
@@ -129,10 +130,12 @@ class Reader:
     def _grouped(self, detail: ForAll) -> Any:
         groups: dict[Any, list[Any]] = defaultdict(list)
         try:
-            for answer in self._aws.pages(detail.call, {}):
-                groups[search(detail.match, answer)].append(answer)
+            if detail.call not in self._lists:
+                self._lists[detail.call] = list(self._aws.pages(detail.call, {}))
         except AwsError as error:
             return self._without(detail, error)
+        for answer in self._lists[detail.call]:
+            groups[search(detail.match, answer)].append(answer)
         return dict(groups)
 
     def _without(self, detail: Detail, error: AwsError) -> Any:

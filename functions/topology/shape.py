@@ -4,6 +4,7 @@ AWS's answers are made JSON-ready, keys get a capital first letter at every dept
 place is added. Ids, type names and the data of relations are left as they are.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -12,6 +13,9 @@ from topology.elements import Component, Item, Json, Relation, Scope
 
 SCALARS = (str, int, float, bool, type(None))
 MASKED = "********"
+# In a URL: user:PASSWORD@host, and ?name=VALUE&name=VALUE.
+PASSWORD = re.compile(r"(://[^/?#@:\s]*:)[^/?#@\s]+(@)")
+QUERY_VALUE = re.compile(r"([?&][^=&#\s]+=)[^&#\s]+")
 
 
 def component(scope: Scope, type_: str, id_: str, data: Item) -> Component:
@@ -77,18 +81,35 @@ def _keeps_names(key: str, value: Any) -> bool:
 
 
 def mask(data: Json, paths: Sequence[str]) -> None:
-    """Replace, in place, the values at the dotted paths; `*` stands for every key or list element. Names stay."""
+    """Replace, in place, what may be secret; names stay.
+
+    That is the values at the dotted paths, where `*` stands for every key or list element, and in any URL the password
+    and the values of its query.
+    """
     for path in paths:
         _mask(data, path.split("."))
+    _mask_urls(data)
 
 
 def _mask(holder: Any, steps: Sequence[str]) -> None:
-    if isinstance(holder, dict):
-        keys: list[Any] = list(holder) if steps[0] == "*" else [steps[0]] if steps[0] in holder else []
-    else:
-        keys = list(range(len(holder))) if steps[0] == "*" and isinstance(holder, list) else []
-    for key in keys:
+    for key in _keys(holder) if steps[0] == "*" else [key for key in _keys(holder) if key == steps[0]]:
         if len(steps) == 1:
             holder[key] = MASKED
         else:
             _mask(holder[key], steps[1:])
+
+
+def _mask_urls(holder: Any) -> None:
+    for key in _keys(holder):
+        value = holder[key]
+        if isinstance(value, str):
+            if "://" in value:
+                holder[key] = QUERY_VALUE.sub(rf"\1{MASKED}", PASSWORD.sub(rf"\1{MASKED}\2", value))
+        else:
+            _mask_urls(value)
+
+
+def _keys(holder: Any) -> list[Any]:
+    if isinstance(holder, dict):
+        return list(holder)
+    return list(range(len(holder))) if isinstance(holder, list) else []

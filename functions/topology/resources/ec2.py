@@ -108,7 +108,7 @@ INSTANCE = Resource(
     component_id=lambda _scope, key: key,
     lookup_key=only("i-"),
     arn=r"arn:[^:]+:ec2:[^:]+:[^:]+:instance/(?P<key>.+)",
-    cloudformation_type="AWS::EC2::Instance",
+    cloudformation={"AWS::EC2::Instance": ["aws.ec2"]},
     changes=[
         on_native("aws.ec2", "EC2 Instance State-change Notification", key='"instance-id"'),
         on("RunInstances", key="responseElements.instancesSet.items[].instanceId", creates=True),

@@ -79,7 +79,7 @@ FUNCTION = Resource(
     component_id=function_arn,
     lookup_key=function_name,
     arn=r"(?P<key>arn:[^:]+:lambda:[^:]+:[^:]+:function:[^:]+)",
-    cloudformation_type="AWS::Lambda::Function",
+    cloudformation={"AWS::Lambda::Function": ["aws.lambda"]},
     secrets=["Environment.Variables.*", "Function.Environment.Variables.*"],
     changes=[
         on("CreateFunction", key="responseElements.functionArn || requestParameters.functionName", creates=True),

@@ -74,7 +74,7 @@ BUCKET = Resource(
     component_id=bucket_arn,
     lookup_key=bucket_name,
     arn=r"arn:[^:]+:s3:::(?P<key>[^/]+)",
-    cloudformation_type="AWS::S3::Bucket",
+    cloudformation={"AWS::S3::Bucket": ["aws.s3_bucket"]},
     once=True,
     changes=[
         on("CreateBucket", key="requestParameters.bucketName", creates=True),

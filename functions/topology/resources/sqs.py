@@ -67,7 +67,7 @@ QUEUE = Resource(
     component_id=queue_arn,
     lookup_key=queue_url,
     arn=r"arn:[^:]+:sqs:[^:]+:[^:]+:(?P<key>[^:]+)",
-    cloudformation_type="AWS::SQS::Queue",
+    cloudformation={"AWS::SQS::Queue": ["aws.sqs"]},
     changes=[
         on("CreateQueue", key="responseElements.queueUrl || requestParameters.queueName", creates=True),
         on(

@@ -1,0 +1,50 @@
+"""Fixtures that all tests share: an empty AWS account in moto, and ways to read it as the functions do."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.account import REGION, TestAccount
+from topology.declare import Resource
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test can reach a real account, whatever the machine it runs on knows."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") and name != "AWS_CA_BUNDLE":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def aws() -> Iterator[boto3.Session]:
+    """An AWS account in moto, without moto's default VPC and all that comes with it."""
+    with mock_aws():
+        session = boto3.Session(region_name=REGION)
+        ec2 = session.client("ec2")
+        for subnet in ec2.describe_subnets()["Subnets"]:
+            ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+        for vpc in ec2.describe_vpcs()["Vpcs"]:
+            for group in ec2.describe_security_groups()["SecurityGroups"]:
+                if group["GroupName"] != "default":
+                    ec2.delete_security_group(GroupId=group["GroupId"])
+            ec2.delete_vpc(VpcId=vpc["VpcId"])
+        yield session
+
+
+@pytest.fixture
+def account(aws: boto3.Session) -> Callable[..., TestAccount]:
+    """Opens the moto account to read some resources: `account(sqs.QUEUE)`."""
+
+    def open_account(*resources: Resource, regions: tuple[str, ...] = (REGION,)) -> TestAccount:
+        return TestAccount(resources, regions)
+
+    return open_account
