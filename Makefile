@@ -23,7 +23,7 @@ check: environment ## Lint, type-check, and compare what is generated with what 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck install.sh uninstall.sh local/aws .ci/run tools/*.sh
-	$(BIN)/python -m tools.generate --check
+	PYTHONPATH=functions $(BIN)/python -m tools.generate --check
 	$(BIN)/python -m tools.check_template
 
 build: environment ## Build the Lambda artifact for arm64 and x86_64 (build/functions-*.zip)
@@ -34,7 +34,7 @@ build-local: environment ## Build the same artifact, unpacked, for the Python th
 	$(BIN)/python -m tools.build --architecture local --output build/local
 
 generate: environment ## Write again what follows from the declarations (docs, policies, parts of the template)
-	$(BIN)/python -m tools.generate
+	PYTHONPATH=functions $(BIN)/python -m tools.generate
 
 format: environment ## Format the Python code
 	$(BIN)/ruff format .

@@ -5,7 +5,7 @@ holds one pure function that turns a complete item into elements. The engine in 
 policy, the event rules and the documentation are generated from the same objects.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,8 @@ class Call:
     """Error codes that mean: what the call asked about does not exist."""
     action: str = ""
     """The IAM action, where it is not the operation's name behind the service's prefix."""
+    policy_resource: str = "*"
+    """What the action has to be allowed on; `{partition}` stands for the partition."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class PerBatch:
     """What of that element the item gets."""
     required: bool = False
 
+    @property
+    def calls(self) -> Sequence[Call]:
+        """The one call."""
+        return [self.call]
+
 
 @dataclass(frozen=True)
 class ForAll:
@@ -87,6 +94,11 @@ class ForAll:
     id: Path
     match: Path
     required: bool = False
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """The one call."""
+        return [self.call]
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,12 @@ class PerItem:
     """How a snapshot gets the same field for many items at once."""
 
     @property
+    def calls(self) -> Sequence[Call]:
+        """Every call that can be made for the detail."""
+        described = [self.described_by] if self.described_by else []
+        return [self.call, *described, *(self.in_snapshot.calls if self.in_snapshot else ())]
+
+    @property
     def many(self) -> bool:
         """Whether the detail is a list, read to its last page."""
         return self.call.result.endswith("[]") or self.described_by is not None
@@ -125,6 +143,8 @@ class Change:
     """Key, or list of keys, of what was touched: an expression over the event's `detail`."""
     native: str = ""
     """The `source` of native events; empty: API calls that CloudTrail reports."""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """Of native events, which ones: a further EventBridge pattern for `detail`."""
     source: str = ""
     """CloudTrail's event source, where it is not the service's own."""
     creates: bool = False
@@ -144,9 +164,9 @@ def on(
     return Change(names, key, creates=creates, ended=ended, source=source)
 
 
-def on_native(source: str, *detail_types: str, key: Path) -> Change:
+def on_native(source: str, *detail_types: str, key: Path, where: Mapping[str, Any] | None = None) -> Change:
     """A service's own events after which to look again."""
-    return Change(detail_types, key, native=source)
+    return Change(detail_types, key, native=source, where=where or {})
 
 
 def _same(_scope: Scope, key: str) -> str:
@@ -212,21 +232,12 @@ class Resource:
         calls += [self.looked_up_by] if self.looked_up_by else []
         calls += self.also_looked_up_by.values()
         for detail in self.details:
-            calls += _calls_of(detail)
+            calls += detail.calls
         return calls
 
     def nearby(self, key: str) -> Call | None:
         """The call that finds items by this id of something near them; None for a key of the resource's own."""
         return next((call for prefix, call in self.also_looked_up_by.items() if key.startswith(prefix)), None)
-
-
-def _calls_of(detail: Detail) -> Iterable[Call]:
-    yield detail.call
-    if isinstance(detail, PerItem):
-        if detail.described_by:
-            yield detail.described_by
-        if detail.in_snapshot:
-            yield detail.in_snapshot.call
 
 
 def bulk_tags(arn: Callable[[Scope, Item], str]) -> PerBatch:

@@ -99,6 +99,8 @@ def _judge(url: str, answer: requests.Response) -> None:
     status = answer.status_code
     kind = answer.headers.get("Content-Type", "")
     text = f"{url} answered {status}: {answer.text[:ANSWER_CHARACTERS]}"
+    if status == 413:
+        raise TooLarge(text)
     if "html" in kind and status < 500:
         raise Misconfigured(
             f"{url} answered {status} with a web page: this is not the receiver. The base URL is the receiver's, such "
@@ -106,8 +108,6 @@ def _judge(url: str, answer: requests.Response) -> None:
         )
     if 200 <= status < 300:
         return
-    if status == 413:
-        raise TooLarge(text)
     if status in TRANSIENT:
         error = ReceiverUnavailable(text)
         error.retry_after = _seconds(answer.headers.get("Retry-After", ""))

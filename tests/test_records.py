@@ -1,0 +1,135 @@
+"""Records hold what was put in, in order and within their limits, and nothing else is taken for one."""
+
+import orjson
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from topology.elements import Component, Deleted, Element, Relation, Telemetry
+from topology.errors import RecordError
+from topology.records import KINDS, SLICE_BYTES, SLICE_ELEMENTS, Packer, Record
+
+TEXT = st.text(min_size=1, max_size=20)
+ELEMENTS = st.one_of(
+    st.builds(Component, TEXT, TEXT, st.dictionaries(TEXT, TEXT, max_size=3)),
+    st.builds(Relation, TEXT, TEXT, TEXT),
+    st.builds(Deleted, TEXT),
+    st.builds(Telemetry, TEXT, TEXT, TEXT, TEXT, st.just(("state:running",))),
+)
+
+
+def pack(elements: list[Element], snapshot: str = "") -> list[Record]:
+    packer = Packer("aws", "123456789012", 1_700_000_000, snapshot)
+    for element in elements:
+        packer.add(element)
+    return [Record.decode(data) for data in packer.records()]
+
+
+def lines(records: list[Record], kind: str) -> list[dict[str, object]]:
+    return [orjson.loads(line) for record in records for line in getattr(record.lines, kind)]
+
+
+@given(st.lists(ELEMENTS, max_size=50))
+def test_every_element_arrives_once_and_in_order(elements: list[Element]) -> None:
+    records = pack(elements)
+
+    different = list({repr(element): element for element in elements}.values())
+    components = [element.id for element in different if isinstance(element, Component)]
+    assert [line["externalId"] for line in lines(records, "components")] == components
+    assert sum(len(record.lines) for record in records) == len(different)
+
+
+def test_elements_take_the_form_that_the_receiver_wants() -> None:
+    [record] = pack(
+        [
+            Component("i-1", "aws.ec2", {"Name": "é"}),
+            Relation("i-1", "uses service", "vpc-1"),
+            Deleted("i-2"),
+            Telemetry("ec2_state", "EC2 instance state", "running", "i-1", ("state:running",)),
+        ]
+    )
+
+    assert {kind: lines([record], kind) for kind in KINDS} == {
+        "components": [{"externalId": "i-1", "type": {"name": "aws.ec2"}, "data": {"Name": "é"}}],
+        "relations": [
+            {
+                "externalId": "i-1-uses service-vpc-1",
+                "sourceId": "i-1",
+                "targetId": "vpc-1",
+                "type": {"name": "uses service"},
+                "data": {},
+            }
+        ],
+        "deletes": ["i-2"],
+        "events": [
+            {
+                "event_type": "ec2_state",
+                "source_type_name": "ec2_state",
+                "msg_title": "EC2 instance state",
+                "msg_text": "running",
+                "timestamp": 1_700_000_000,
+                "host": "i-1",
+                "tags": ["state:running"],
+            }
+        ],
+    }
+
+
+def test_a_record_keeps_to_the_limits_of_a_post() -> None:
+    many = pack([Component(f"i-{number}", "aws.ec2", {}) for number in range(2 * SLICE_ELEMENTS + 1)])
+    large = pack([Component(f"i-{number}", "aws.ec2", {"Text": "x" * 300_000}) for number in range(10)])
+
+    assert [len(record.lines) for record in many] == [SLICE_ELEMENTS, SLICE_ELEMENTS, 1]
+    assert all(record.lines.size <= SLICE_BYTES for record in large)
+
+
+def test_an_exact_repetition_is_left_out_and_other_data_under_the_same_id_is_not() -> None:
+    records = pack(
+        [
+            Relation("b", "uses service", "f", {"event_type": "created"}),
+            Relation("b", "uses service", "f", {"event_type": "created"}),
+            Relation("b", "uses service", "f", {"event_type": "removed"}),
+        ]
+    )
+
+    assert [line["data"] for line in lines(records, "relations")] == [
+        {"event_type": "created"},
+        {"event_type": "removed"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not compressed",
+        zstandard.compress(b"not json"),
+        zstandard.compress(b"[]"),
+        zstandard.compress(b'{"no": "format"}'),
+        zstandard.compress(b'{"format": 2}'),
+        zstandard.compress(
+            b'{"format": 1, "instance": {"type": "aws", "url": "1"}, "snapshot": "", "start": false, "stop": false, '
+            b'"components": 2, "relations": 0, "deletes": 0, "events": 0}\n{}'
+        ),
+    ],
+)
+def test_what_is_no_record_of_ours_is_refused(data: bytes) -> None:
+    with pytest.raises(RecordError):
+        Record.decode(data)
+
+
+def test_a_record_that_would_not_fit_into_memory_is_refused() -> None:
+    bomb = zstandard.compress(b" " * 64 * 1024 * 1024)
+
+    with pytest.raises(RecordError):
+        Record.decode(bomb)
+
+
+@given(st.lists(ELEMENTS, min_size=2, max_size=30))
+def test_halves_hold_the_same_lines_in_the_same_order(elements: list[Element]) -> None:
+    for record in pack(elements):
+        first, second = record.lines.halves()
+        assert len(first) - len(second) in {0, 1}
+        for kind in KINDS:
+            assert getattr(first, kind) + getattr(second, kind) == getattr(record.lines, kind)

@@ -1,0 +1,69 @@
+"""Records reach Kinesis in order, however often it refuses some of them."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from topology.errors import StreamRefused
+from topology.stream import BATCH_BYTES, BATCH_RECORDS, Stream
+
+
+class Kinesis:
+    """Takes records, and refuses those of each request that the script says."""
+
+    def __init__(self, refusals: list[set[int]]) -> None:
+        self.refusals = refusals
+        self.requests: list[list[bytes]] = []
+        self.shard: list[bytes] = []
+
+    def put_records(self, **request: Any) -> dict[str, Any]:
+        assert {record["PartitionKey"] for record in request["Records"]} == {"aws/123456789012"}
+        data = [record["Data"] for record in request["Records"]]
+        self.requests.append(data)
+        refused = self.refusals.pop(0) if self.refusals else set()
+        answers = []
+        for index, record in enumerate(data):
+            if index in refused:
+                answers.append({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down"})
+            else:
+                self.shard.append(record)
+                answers.append({"SequenceNumber": str(len(self.shard)), "ShardId": "0"})
+        return {"FailedRecordCount": len(refused), "Records": answers}
+
+
+def stream(kinesis: Kinesis) -> tuple[Stream, list[float]]:
+    slept: list[float] = []
+    return Stream(kinesis, "topology", "aws/123456789012", slept.append), slept
+
+
+@given(st.lists(st.sets(st.integers(0, 7)), max_size=8))
+def test_refused_records_come_again_and_no_record_is_first_seen_after_a_later_one(refusals: list[set[int]]) -> None:
+    kinesis = Kinesis([{index for index in some if index < 3} for some in refusals])
+    records = [bytes([number]) for number in range(8)]
+
+    assert stream(kinesis)[0].write(records) == 8
+
+    # Kinesis may hold a record twice; what is in force is what came last.
+    last_seen = {record: index for index, record in enumerate(kinesis.shard)}
+    assert sorted(last_seen, key=last_seen.__getitem__) == records
+
+
+def test_requests_keep_to_the_limits_of_kinesis() -> None:
+    kinesis = Kinesis([])
+    stream(kinesis)[0].write([b"x"] * (BATCH_RECORDS + 1) + [b"y" * 1_000_000] * 6)
+
+    assert all(len(request) <= BATCH_RECORDS for request in kinesis.requests)
+    assert all(sum(map(len, request)) <= BATCH_BYTES for request in kinesis.requests)
+    assert len(kinesis.shard) == BATCH_RECORDS + 7
+
+
+def test_a_stream_that_goes_on_refusing_is_an_error_that_says_why() -> None:
+    kinesis = Kinesis([{0}] * 100)
+    writer, slept = stream(kinesis)
+
+    with pytest.raises(StreamRefused, match=r"topology refused 1 records 12 times: Provisioned.*slow down"):
+        writer.write([b"x"])
+    assert len(slept) == 12
+    assert max(slept) <= 10
