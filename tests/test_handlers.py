@@ -1,0 +1,246 @@
+"""The three handlers, each as Lambda calls it: with its environment, an event and a context, in moto's account."""
+
+import base64
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+
+from local.receiver import Receiver, running_receiver
+from tests.account import REGION, api_call
+from topology.errors import SettingError
+from topology.records import Record
+
+STREAM = "stackstate-topo-kinesis"
+BUCKET = "dead-letter-bucket"
+
+
+@dataclass
+class Context:
+    function_name: str
+    aws_request_id: str = "run-1"
+    memory_limit_in_mb: int = 512
+    milliseconds: int = 900_000
+
+    @property
+    def invoked_function_arn(self) -> str:
+        return f"arn:aws:lambda:{REGION}:123456789012:function:{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.milliseconds
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running_receiver(keys=("key",)) as running:
+        yield running
+
+
+@pytest.fixture
+def stream(aws: boto3.Session) -> Any:
+    kinesis = aws.client("kinesis")
+    kinesis.create_stream(StreamName=STREAM, ShardCount=1)
+    aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return kinesis
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "StackState/Topology")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+    monkeypatch.setenv("STACKSTATE_CONFIGURATION_ID", "1000")
+    return monkeypatch
+
+
+def start(function: str) -> Any:
+    """A handler's module as a new process would have it."""
+    sys.modules.pop(f"{function}.handler", None)
+    return importlib.import_module(f"{function}.handler")
+
+
+def on_stream(kinesis: Any) -> list[bytes]:
+    shard = kinesis.list_shards(StreamName=STREAM)["Shards"][0]["ShardId"]
+    iterator = kinesis.get_shard_iterator(StreamName=STREAM, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    return [record["Data"] for record in kinesis.get_records(ShardIterator=iterator["ShardIterator"])["Records"]]
+
+
+def batch(records: list[bytes]) -> dict[str, Any]:
+    return {
+        "Records": [
+            {"kinesis": {"sequenceNumber": str(number), "data": base64.b64encode(record).decode()}}
+            for number, record in enumerate(records, 1)
+        ]
+    }
+
+
+def messages(*bodies: Any, count: int = 1) -> dict[str, Any]:
+    return {
+        "Records": [
+            {"messageId": f"m-{number}", "body": body, "attributes": {"ApproximateReceiveCount": str(count)}}
+            for number, body in enumerate(json.dumps(body) if isinstance(body, dict) else body for body in bodies)
+        ]
+    }
+
+
+def queue(aws: boto3.Session) -> str:
+    url: str = aws.client("sqs").create_queue(QueueName="orders")["QueueUrl"]
+    return url
+
+
+def test_a_snapshot_goes_through_the_stream_to_the_receiver(
+    aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    queue(aws)
+    environment.setenv("TOPOLOGY_STREAM", STREAM)
+    summary = start("topo_cron").lambda_handler({}, Context("stackstate-topo-cron"))
+
+    assert summary["complete"]
+    environment.delenv("TOPOLOGY_STREAM")
+    environment.setenv("STACKSTATE_BASE_URL", receiver.base_url)
+    secret = aws.client("secretsmanager").create_secret(Name="key", SecretString="key\n")
+    environment.setenv("STACKSTATE_API_KEY_SECRET", secret["ARN"])
+    answer = start("topo_publisher").lambda_handler(batch(on_stream(stream)), Context("stackstate-topo-publisher"))
+
+    assert answer == {"batchItemFailures": []}
+    [instance] = receiver.topologies.instances.values()
+    assert (instance.type, instance.url, instance.snapshots) == ("aws", "123456789012", 1)
+    assert "arn:aws:sqs:eu-west-1:123456789012:orders" in instance.components
+
+
+def test_without_a_stream_the_snapshot_goes_straight_to_the_receiver(
+    aws: boto3.Session, environment: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    queue(aws)
+    environment.setenv("STACKSTATE_BASE_URL", receiver.base_url)
+    environment.setenv("STACKSTATE_API_KEY", "key")
+
+    start("topo_cron").lambda_handler({}, Context("stackstate-topo-cron"))
+
+    [instance] = receiver.topologies.instances.values()
+    assert instance.snapshots == 1
+    assert not receiver.refused()
+
+
+def test_an_account_in_which_nothing_is_seen_does_not_empty_the_picture(
+    aws: boto3.Session, environment: pytest.MonkeyPatch, stream: Any
+) -> None:
+    aws.client("s3").delete_bucket(Bucket=BUCKET)
+    environment.setenv("TOPOLOGY_STREAM", STREAM)
+    stream.create_stream(StreamName="unrelated", ShardCount=1)
+    module = start("topo_cron")
+    environment.setattr(module, "snapshot", lambda _account: iter(()))
+
+    module.lambda_handler({}, Context("stackstate-topo-cron"))
+
+    assert not any(Record.decode(data).stop for data in on_stream(stream))
+
+
+def test_events_become_one_delta(aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch) -> None:
+    url = queue(aws)
+    gone = f"https://sqs.{REGION}.amazonaws.com/123456789012/gone"
+    environment.setenv("TOPOLOGY_STREAM", STREAM)
+
+    answer = start("topo_cwevents").lambda_handler(
+        messages(
+            api_call("sqs", "TagQueue", {"queueUrl": url}),
+            api_call("sqs", "TagQueue", {"queueUrl": url}),
+            api_call("sqs", "DeleteQueue", {"queueUrl": gone}),
+        ),
+        Context("stackstate-topo-cwevents"),
+    )
+
+    assert answer == {"batchItemFailures": []}
+    [record] = [Record.decode(data) for data in on_stream(stream)]
+    assert (record.start, record.stop, record.snapshot) == (False, False, "")
+    assert [json.loads(line)["externalId"] for line in record.lines.components] == [
+        "arn:aws:sqs:eu-west-1:123456789012:orders"
+    ]
+    assert record.lines.deletes == [b'"arn:aws:sqs:eu-west-1:123456789012:gone"']
+
+
+def test_a_message_that_is_no_event_fails_alone(
+    aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("TOPOLOGY_STREAM", STREAM)
+    event = api_call("sqs", "TagQueue", {"queueUrl": queue(aws)})
+
+    answer = start("topo_cwevents").lambda_handler(
+        messages("not json", event, "[]"), Context("stackstate-topo-cwevents")
+    )
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-0"}, {"itemIdentifier": "m-2"}]}
+    assert len(on_stream(stream)) == 1
+
+
+def test_what_was_just_created_comes_again_until_it_counts_as_gone(
+    aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("TOPOLOGY_STREAM", STREAM)
+    url = f"https://sqs.{REGION}.amazonaws.com/123456789012/new"
+    event = api_call("sqs", "CreateQueue", {"queueName": "new"}, {"queueUrl": url})
+    handler = start("topo_cwevents").lambda_handler
+
+    early = handler(messages(event), Context("stackstate-topo-cwevents"))
+    assert early == {"batchItemFailures": [{"itemIdentifier": "m-0"}]}
+    assert not on_stream(stream)
+
+    late = handler(messages(event, count=4), Context("stackstate-topo-cwevents"))
+    assert late == {"batchItemFailures": []}
+    [record] = [Record.decode(data) for data in on_stream(stream)]
+    assert record.lines.deletes == [b'"arn:aws:sqs:eu-west-1:123456789012:new"']
+
+
+def publisher(environment: pytest.MonkeyPatch, receiver: Receiver) -> Any:
+    environment.setenv("STACKSTATE_BASE_URL", receiver.base_url)
+    environment.setenv("STACKSTATE_API_KEY", "key")
+    environment.setenv("TOPOLOGY_DEAD_LETTER_BUCKET", BUCKET)
+    return start("topo_publisher").lambda_handler
+
+
+def delta(*ids: str, url: str = "123456789012") -> bytes:
+    record = Record("aws", url)
+    record.lines.components = [
+        json.dumps({"externalId": id_, "type": {"name": "aws.ec2"}, "data": {}}).encode() for id_ in ids
+    ]
+    return record.encode()
+
+
+def test_the_stream_goes_on_from_the_first_record_that_failed(
+    stream: Any, environment: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    handler = publisher(environment, receiver)
+    receiver.answers([None, (403, {}, "invalid key")])
+
+    # Two instances never share a POST, so the second record is the one that fails.
+    answer = handler(batch([delta("i-1"), delta("i-2", url="2")]), Context("stackstate-topo-publisher"))
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+
+
+def test_what_the_receiver_refuses_is_kept_with_its_answer_and_the_rest_delivered(
+    aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    handler = publisher(environment, receiver)
+
+    answer = handler(batch([delta("i-1", ""), b"junk", delta("i-2")]), Context("stackstate-topo-publisher"))
+
+    assert answer == {"batchItemFailures": []}
+    [instance] = receiver.topologies.instances.values()
+    assert set(instance.components) == {"i-1", "i-2"}
+    bucket = aws.resource("s3").Bucket(BUCKET)
+    kept = {entry.key: entry.get()["Body"].read() for entry in bucket.objects.all()}
+    refused = json.loads(kept["dead-letters/refused/1-1.json"])
+    assert "400" in refused["reason"]
+    assert refused["components"][0]["externalId"] == ""
+    assert kept["dead-letters/unreadable/2"] == b"junk"
+
+
+@pytest.mark.parametrize("function", ["topo_cron", "topo_cwevents", "topo_publisher"])
+def test_a_function_without_its_settings_does_not_start(function: str, environment: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingError, match="STACKSTATE_BASE_URL"):
+        start(function)
