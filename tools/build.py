@@ -72,14 +72,14 @@ def prune_packages(folder: Path) -> None:
     for model in (folder / "botocore/data").iterdir():
         if model.is_dir() and model.name not in needed:
             shutil.rmtree(model)
-    for unused in ("boto3/examples", "boto3/data", "bin", ".lock"):
-        path = folder / unused
+    # zstandard brings its code twice, and CPython takes the C extension.
+    unused = [*folder.glob("zstandard/_cffi*"), *folder.rglob("__pycache__")]
+    unused += [folder / name for name in ("boto3/examples", "boto3/data", "bin", ".lock")]
+    for path in unused:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    for cache in folder.rglob("__pycache__"):
-        shutil.rmtree(cache)
 
 
 def compile_bytecode(architecture: str, folder: Path) -> None:

@@ -64,9 +64,13 @@ DEPLOYMENTS: dict[str, dict[str, str]] = {
 _OF_THE_WHOLE = ["W2001", "W7001", "W8001"]
 # What the IAM linter says without being right: the policy, the finding's code, and the reason.
 _READS_EVERYTHING = "the topology of an account is all of its resources, whatever their names"
+_RANDOM_ID = "an event source mapping has no name of ours, only a random id"
 KNOWN_FALSE = {
     ("ReadPolicy", "RESOURCE_STAR"): _READS_EVERYTHING,
     ("sts-topo-cron-policy.json", "RESOURCE_STAR"): _READS_EVERYTHING,
+    ("StackStateIntegrationPolicyInstall.json", "INVALID_ARN"): "a transform belongs to the account `aws`",
+    ("StackStateIntegrationPolicyInstall.json", "RESOURCE_EFFECTIVELY_STAR"): _RANDOM_ID,
+    ("StackStateIntegrationPolicyUninstall.json", "RESOURCE_EFFECTIVELY_STAR"): _RANDOM_ID,
     ("NetworkPolicy", "RESOURCE_STAR"): "Lambda checks these before there is a network interface to name",
 }
 
@@ -119,9 +123,20 @@ def _deployment_findings(template: dict[str, Any], given: Mapping[str, str]) -> 
         return [str(error)]
     found = _linted(json.dumps(_active(scope, given)), _OF_THE_WHOLE)
     for name, resource in resources.items():
+        found += _mapping_findings(name, resource)
         for document in _policies(resource):
             found += policy_findings(name, document)
     return found
+
+
+def _mapping_findings(name: str, resource: Mapping[str, Any]) -> list[str]:
+    """A stream needs a place to start at, a queue has none: Lambda refuses the mapping, cfn-lint does not see it."""
+    mapping = resource["Properties"]
+    if resource["Type"] != "AWS::Lambda::EventSourceMapping":
+        return []
+    if (":sqs:" in mapping["EventSourceArn"]) == ("StartingPosition" in mapping):
+        return [f"{name}: StartingPosition is needed for a stream, and not allowed for a queue"]
+    return []
 
 
 def deployed(template: dict[str, Any], given: Mapping[str, str]) -> Scope:
@@ -226,7 +241,7 @@ def policy_findings(name: str, document: Mapping[str, Any]) -> list[str]:
         warnings.simplefilter("ignore")
         analyzed = parliament.analyze_policy_string(json.dumps(dict(document) | {"Statement": statements}))
     return [
-        f"{name}: {finding.issue} {finding.detail} {finding.location.get('string', '')}".rstrip()
+        f"{name}: {finding.issue} {finding.detail}"
         for finding in analyzed.findings
         if (name, finding.issue) not in KNOWN_FALSE
     ]
