@@ -180,9 +180,9 @@ def side_by_side(works: Sequence[tuple[Callable[..., None], tuple[Any, ...]]]) -
 def spoken(account: Account, resource: Resource, scope: Scope, item: Item, names: Names) -> Iterator[Element]:
     """The elements of an item, masked, and remembered under their CloudFormation name."""
     for element in resource.elements(scope, item):
+        if account.mask_values and isinstance(element, Component | Relation):
+            shape.mask(element.data, resource.secrets)
         if isinstance(element, Component):
-            if account.mask_values:
-                shape.mask(element.data, resource.secrets)
             names.add(resource, scope, _key(resource, item), element)
         yield element
 

@@ -84,7 +84,7 @@ def mask(data: Json, paths: Sequence[str]) -> None:
     """Replace, in place, what may be secret; names stay.
 
     That is the values at the dotted paths, where `*` stands for every key or list element, and in any URL the password
-    and the values of its query.
+    and the values of its query. Tags go out as they are: that is what they are for.
     """
     for path in paths:
         _mask(data, path.split("."))
@@ -102,6 +102,8 @@ def _mask(holder: Any, steps: Sequence[str]) -> None:
 def _mask_urls(holder: Any) -> None:
     for key in _keys(holder):
         value = holder[key]
+        if key == "Tags":
+            continue
         if isinstance(value, str):
             if "://" in value:
                 holder[key] = QUERY_VALUE.sub(rf"\1{MASKED}", PASSWORD.sub(rf"\1{MASKED}\2", value))
