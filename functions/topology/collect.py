@@ -66,7 +66,8 @@ class Account:
     ) -> "Account":
         """An account with its clients made: for every region, and for the global services in theirs."""
         partition = session.get_partition_for_region(regions[0])
-        account = cls(account_id, partition, regions, resources, {}, mask_values)
+        offered = [one for one in resources if _is_offered(session, partition, one.service)]
+        account = cls(account_id, partition, regions, offered, {}, mask_values)
         for region in unique([*regions, account.global_region]):
             read_here = [resource for resource in resources if region in account.regions_of(resource)]
             services = unique(call.service for resource in read_here for call in resource.calls)
@@ -88,6 +89,11 @@ class Account:
     def scope(self, region: str, service: str) -> Scope:
         """The service's scope in the region."""
         return Scope(self.id, region, self.partition, service)
+
+
+def _is_offered(session: boto3.Session, partition: str, service: str) -> bool:
+    """Whether the partition has the service at all: China and GovCloud sell no domains, for example."""
+    return bool(session.get_available_regions(service, partition, allow_non_regional=True))
 
 
 @dataclass

@@ -5,6 +5,7 @@ holds one pure function that turns a complete item into elements. The engine in 
 policy, the event rules and the documentation are generated from the same objects.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,8 +72,8 @@ class PerBatch:
 
     field: str
     call: Call
-    id: Path | Callable[[Scope, Item], str]
-    """The id that the call wants, from the item."""
+    id: Path | Callable[[Scope, Item], str | list[str]]
+    """The id that the call wants, from the item. From a list of ids, the item gets a mapping of ids to values."""
     match: Path
     """The same id, from one element of the answer."""
     value: Path = "@"
@@ -94,6 +95,8 @@ class ForAll:
     id: Path
     match: Path
     required: bool = False
+    in_snapshot: bool = True
+    """False: only after a change, when the resource that says the same in a snapshot is not read."""
 
     @property
     def calls(self) -> Sequence[Call]:
@@ -117,6 +120,8 @@ class PerItem:
     """The call is made only where this holds for the item."""
     in_snapshot: PerBatch | ForAll | None = None
     """How a snapshot gets the same field for many items at once."""
+    holds_components: bool = False
+    """What it lists becomes components: the scope is incomplete without them, even if just this call is denied."""
 
     @property
     def calls(self) -> Sequence[Call]:
@@ -140,7 +145,10 @@ class Change:
     names: tuple[str, ...]
     """CloudTrail's event names without Lambda's dates; of native events, the detail-types."""
     key: Path
-    """Key, or list of keys, of what was touched: an expression over the event's `detail`."""
+    """Key, or list of keys, of what was touched: an expression over the event's `detail`.
+
+    Native events say some things only in their `resources`, so there that is added to the `detail`.
+    """
     native: str = ""
     """The `source` of native events; empty: API calls that CloudTrail reports."""
     where: Mapping[str, Any] = field(default_factory=dict)
@@ -164,9 +172,15 @@ def on(
     return Change(names, key, creates=creates, ended=ended, source=source)
 
 
-def on_native(source: str, *detail_types: str, key: Path, where: Mapping[str, Any] | None = None) -> Change:
+def on_native(
+    source: str,
+    *detail_types: str,
+    key: Path,
+    where: Mapping[str, Any] | None = None,
+    ended: Callable[[Scope, Item], Sequence[str]] | None = None,
+) -> Change:
     """A service's own events after which to look again."""
-    return Change(detail_types, key, native=source, where=where or {})
+    return Change(detail_types, key, native=source, where=where or {}, ended=ended)
 
 
 def _same(_scope: Scope, key: str) -> str:
@@ -190,7 +204,8 @@ class Resource:
     looked_up_by: Call | None = None
     """Answers some of the items, by key. None: the details alone make an item of its key."""
     also_looked_up_by: Mapping[str, Call] = field(default_factory=dict)
-    """Calls that find items by the id of something near them, such as their VPC: prefix of such ids → call."""
+    """Calls that find items by the id of something near them, such as their VPC: regular expression of the beginning of
+    such ids → call. One that answers keys, not items, goes before the look-up of these."""
     details: Sequence[Detail] = ()
     component_id: Callable[[Scope, str], str] | None = None
     """The component's id from its key; empty where the key alone does not tell it."""
@@ -237,7 +252,7 @@ class Resource:
 
     def nearby(self, key: str) -> Call | None:
         """The call that finds items by this id of something near them; None for a key of the resource's own."""
-        return next((call for prefix, call in self.also_looked_up_by.items() if key.startswith(prefix)), None)
+        return next((call for beginning, call in self.also_looked_up_by.items() if re.match(beginning, key)), None)
 
 
 def bulk_tags(arn: Callable[[Scope, Item], str]) -> PerBatch:

@@ -38,7 +38,7 @@ def meaning(account: Account, event: Mapping[str, Any]) -> Meaning:
     unresolved = False
     for resource, change in _matching(account.resources, event, detail):
         region = _region(account, resource, event)
-        keys = search(change.key, detail)
+        keys = search(change.key, {**detail, "resources": event.get("resources")} if change.native else detail)
         unresolved = unresolved or keys is None or keys == ""
         ended = tuple(change.ended(account.scope(region, resource.service), detail)) if change.ended else ()
         touched += [

@@ -31,7 +31,7 @@ class Reader:
         aws: clients of the scope's region.
         scope: what is read.
         pool: runs the calls that are made side by side.
-        report: takes an `Incomplete` or `LeftOut`, each once per action and cause.
+        report: takes an `Incomplete` or `LeftOut`, each once per kind, action and cause.
     """
 
     def __init__(self, aws: Aws, scope: Scope, pool: Executor, report: Callable[[Finding], None]) -> None:
@@ -40,12 +40,12 @@ class Reader:
         self._pool = pool
         self._report = report
         self._lists: dict[Call, list[Any]] = {}
-        self._reported: set[tuple[str, str]] = set()
+        self._reported: set[tuple[type, str, str]] = set()
 
     def items(self, resource: Resource, keys: Sequence[str] | None = None) -> Iterator[Item]:
         """The complete items of the resource: all of them, or those with these keys."""
         found = self._listed(resource) if keys is None else self._looked_up(resource, keys)
-        details = [_in_snapshot(detail) if keys is None else detail for detail in resource.details]
+        details = [*_in_snapshot(resource.details)] if keys is None else resource.details
         whole = {detail.field: self._grouped(detail) for detail in details if isinstance(detail, ForAll)}
         while chunk := [dict(item) for item in islice(found, CHUNK)]:
             for detail in details:
@@ -55,18 +55,24 @@ class Reader:
 
     def _listed(self, resource: Resource) -> Iterator[Item]:
         try:
-            yield from self._lists.get(resource.listed_by) or self._aws.pages(resource.listed_by, {})
+            kept = self._lists.get(resource.listed_by)
+            yield from self._aws.pages(resource.listed_by, {}) if kept is None else kept
         except AwsError as error:
             self._incomplete(error)
 
     def _looked_up(self, resource: Resource, keys: Sequence[str]) -> Iterator[Item]:
         own = [key for key in keys if not resource.nearby(key)]
+        for call in resource.also_looked_up_by.values():
+            for found in self._about(call, [key for key in keys if resource.nearby(key) is call]):
+                if isinstance(found, str):
+                    own.append(resource.lookup_key(self.scope, found))
+                else:
+                    yield found
+        own = unique(key for key in own if key)
         if resource.looked_up_by is None:
             yield from ({resource.key: key} for key in own)
         else:
             yield from self._about(resource.looked_up_by, own)
-        for call in resource.also_looked_up_by.values():
-            yield from self._about(call, [key for key in keys if resource.nearby(key) is call])
 
     def _about(self, call: Call, ids: Sequence[str]) -> Iterator[Any]:
         """What AWS says about the ids, in as few requests as the call allows, side by side."""
@@ -87,9 +93,12 @@ class Reader:
                 _put(item, detail, answers.get(search(detail.id, item), []) if isinstance(answers, dict) else answers)
         elif isinstance(detail, PerBatch):
             ids = [detail.id(self.scope, item) if callable(detail.id) else search(detail.id, item) for item in chunk]
-            found = self._in_batches(detail, ids)
+            found = self._in_batches(detail, [one for id_ in ids for one in (id_ if isinstance(id_, list) else [id_])])
             for item, id_ in zip(chunk, ids, strict=True):
-                _put(item, detail, found.get(id_, _FAILED if detail.required else None))
+                if isinstance(id_, list):
+                    _put(item, detail, _several(id_, found))
+                else:
+                    _put(item, detail, found.get(id_, _FAILED if detail.required else None))
         else:
             wanted = [item for item in chunk if not detail.when or detail.when(self.scope, item)]
             futures = [(item, self._submit(self._one, detail, item)) for item in wanted]
@@ -143,7 +152,10 @@ class Reader:
         if isinstance(error, Gone):
             return _FAILED if detail.required else None
         if isinstance(error, Denied) and not detail.required:
-            self._once(LeftOut(self.scope, error))
+            if isinstance(detail, PerItem) and detail.holds_components:
+                self._incomplete(error)
+            else:
+                self._once(LeftOut(self.scope, error))
             return _LEFT_OUT
         self._incomplete(error)
         return _FAILED
@@ -152,7 +164,8 @@ class Reader:
         self._once(Incomplete(self.scope, error))
 
     def _once(self, finding: Incomplete | LeftOut) -> None:
-        what = (finding.error.action, finding.error.cause)
+        # The same denial may cost one resource a detail and another all of its items.
+        what = (type(finding), finding.error.action, finding.error.cause)
         if what not in self._reported:
             self._reported.add(what)
             self._report(finding)
@@ -166,8 +179,21 @@ def _put(item: dict[str, Any], detail: Detail, value: Any) -> None:
         item[detail.field] = value
 
 
-def _in_snapshot(detail: Detail) -> Detail:
-    return detail.in_snapshot or detail if isinstance(detail, PerItem) else detail
+def _several(ids: Sequence[str], found: Mapping[str, Any]) -> Any:
+    """What an item gets that asked for several ids: those that there are."""
+    values = {id_: found[id_] for id_ in ids if id_ in found}
+    if any(value is _FAILED for value in values.values()):
+        return _FAILED
+    return {id_: value for id_, value in values.items() if value is not _LEFT_OUT}
+
+
+def _in_snapshot(details: Sequence[Detail]) -> Iterator[Detail]:
+    """The details as a snapshot gets them."""
+    for detail in details:
+        if isinstance(detail, PerItem):
+            yield detail.in_snapshot or detail
+        elif not isinstance(detail, ForAll) or detail.in_snapshot:
+            yield detail
 
 
 def batches(call: Call, ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -83,14 +83,27 @@ def line(element: Element, timestamp: int) -> bytes:
     """The element as the receiver takes it; `timestamp`, for telemetry, in seconds since 1970."""
     match element:
         case Component():
-            return orjson.dumps(wire_component(element))
+            return _dumped(wire_component(element))
         case Relation():
-            return orjson.dumps(wire_relation(element))
+            return _dumped(wire_relation(element))
         case Deleted():
-            return orjson.dumps(element.id)
+            return _dumped(element.id)
         case Telemetry():
-            return orjson.dumps(wire_telemetry(element, timestamp))
+            return _dumped(wire_telemetry(element, timestamp))
     raise TypeError(f"{element!r} has no form on the stream")
+
+
+def _dumped(value: Any) -> bytes:
+    return trimmed(orjson.dumps(value))
+
+
+def trimmed(data: bytes) -> bytes:
+    """The same bytes in no more memory than they need.
+
+    What orjson and zstandard return keeps the whole buffer that it was written in: 8 kB for a line of 1 kB, and for a
+    compressed record as much as for its text. A snapshot holds thousands of both.
+    """
+    return bytes(memoryview(data))
 
 
 KINDS = tuple(entry.name for entry in fields(Lines))
@@ -119,7 +132,7 @@ class Record:
             **{kind: len(getattr(self.lines, kind)) for kind in KINDS},
         }
         text = b"\n".join([orjson.dumps(head), *(line for kind in KINDS for line in getattr(self.lines, kind))])
-        return zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(text)
+        return trimmed(zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(text))
 
     @classmethod
     def decode(cls, data: bytes) -> "Record":

@@ -30,6 +30,12 @@ def wrapped(field: str, otherwise: str) -> str:
     return f"(requestParameters.*.{field} | [0]) || requestParameters.{otherwise}"
 
 
+def answered(field: str) -> str:
+    """A field of an answer: newer operations wrap theirs as `{Operation}Response`."""
+    # Not `responseElements.*.a.b`, of which the jmespath library takes `.b` for a field of the whole list.
+    return f"responseElements.{field} || (responseElements | *.{field} | [0])"
+
+
 def only(prefix: str) -> Any:
     """A `lookup_key` that takes ids with one of the prefixes, and nothing else, from events."""
     prefixes = (prefix, "vpc-", "eni-")
@@ -137,8 +143,7 @@ INSTANCE = Resource(
         on(
             *("AssociateIamInstanceProfile", "DisassociateIamInstanceProfile"),
             *("ReplaceIamInstanceProfileAssociation",),
-            key=f"{wrapped('InstanceId', 'instanceId')} "
-            "|| (responseElements.*.iamInstanceProfileAssociation.instanceId | [0])",
+            key=f"{wrapped('InstanceId', 'instanceId')} || {answered('iamInstanceProfileAssociation.instanceId')}",
         ),
         tagging("i-"),
     ],
@@ -208,7 +213,7 @@ SECURITY_GROUP = Resource(
             *("UpdateSecurityGroupRuleDescriptionsEgress",),
             key=wrapped("GroupId", "groupId"),
         ),
-        on("CreateVpc", "CreateDefaultVpc", key="responseElements.vpc.vpcId || (responseElements.*.vpc.vpcId | [0])"),
+        on("CreateVpc", "CreateDefaultVpc", key=answered("vpc.vpcId")),
         tagging("sg-"),
     ],
 )
@@ -241,16 +246,15 @@ SUBNET = Resource(
     changes=[
         on(
             *("CreateSubnet", "CreateDefaultSubnet"),
-            key="responseElements.subnet.subnetId || (responseElements.*.subnet.subnetId | [0])",
+            key=answered("subnet.subnetId"),
             creates=True,
         ),
         on("DeleteSubnet", "ModifySubnetAttribute", key="requestParameters.subnetId"),
         on(
             *("AssociateSubnetCidrBlock", "DisassociateSubnetCidrBlock"),
-            key=f"{wrapped('SubnetId', 'subnetId')} || responseElements.subnetId "
-            "|| (responseElements.*.subnetId | [0])",
+            key=f"{wrapped('SubnetId', 'subnetId')} || {answered('subnetId')}",
         ),
-        on("CreateDefaultVpc", key="responseElements.vpc.vpcId || (responseElements.*.vpc.vpcId | [0])"),
+        on("CreateDefaultVpc", key=answered("vpc.vpcId")),
         tagging("subnet-"),
     ],
 )
@@ -279,13 +283,13 @@ VPC = Resource(
     changes=[
         on(
             *("CreateVpc", "CreateDefaultVpc"),
-            key="responseElements.vpc.vpcId || (responseElements.*.vpc.vpcId | [0])",
+            key=answered("vpc.vpcId"),
             creates=True,
         ),
         on("DeleteVpc", key="requestParameters.vpcId"),
         on(
             *("AssociateVpcCidrBlock", "AssociateDhcpOptions", "DisassociateVpcCidrBlock", "ModifyVpcTenancy"),
-            key=f"{wrapped('VpcId', 'vpcId')} || responseElements.vpcId || (responseElements.*.vpcId | [0])",
+            key=f"{wrapped('VpcId', 'vpcId')} || {answered('vpcId')}",
         ),
         tagging("vpc-"),
     ],
@@ -309,7 +313,9 @@ def vpn_gateway_elements(scope: Scope, item: Item) -> Iterator[Element]:
 
 def detached(_scope: Scope, detail: Item) -> list[str]:
     """The relation that a DetachVpnGateway ends."""
-    request = detail["requestParameters"]
+    request = detail.get("requestParameters") or {}
+    if not (request.get("vpnGatewayId") and request.get("vpcId")):
+        return []
     return [relation_id(request["vpnGatewayId"], "uses service", request["vpcId"])]
 
 

@@ -54,7 +54,9 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
 
 def deleted_alias(scope: Scope, detail: Item) -> list[str]:
     """The alias that a DeleteAlias ends."""
-    request = detail["requestParameters"]
+    request = detail.get("requestParameters") or {}
+    if not (request.get("functionName") and request.get("name")):
+        return []
     return [f"{function_arn(scope, request['functionName'])}:{request['name']}"]
 
 
@@ -73,7 +75,12 @@ FUNCTION = Resource(
             {"Resource": "FunctionArn"},
             in_snapshot=bulk_tags(lambda _scope, item: item["FunctionArn"]),
         ),
-        PerItem("Aliases", Call("lambda", "list_aliases", "Aliases[]", gone=GONE), {"FunctionName": "FunctionArn"}),
+        PerItem(
+            "Aliases",
+            Call("lambda", "list_aliases", "Aliases[]", gone=GONE),
+            {"FunctionName": "FunctionName"},
+            holds_components=True,
+        ),
     ],
     elements=elements,
     component_id=function_arn,
