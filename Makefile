@@ -5,14 +5,14 @@ UV     := .venvs/uv/bin/uv
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test check build build-local dist bench generate lock format chromium clean
+.PHONY: help environment demo test check build build-local bench generate pictures lock format chromium clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 environment: .venv/installed ## Create .venv with everything that is locked in requirements/
 
-demo: environment build-local .venvs/aws/installed ## Run the whole system here and watch it (ONCE=1: unattended, then uninstall)
+demo: environment build build-local .venvs/aws/installed ## Run the whole system here and watch it (ONCE=1: unattended, then uninstall)
 	$(BIN)/python -m local.demo $(if $(ONCE),--once)
 
 test: environment build-local chromium .venvs/aws/installed .venvs/sam/installed ## Run all tests
@@ -22,7 +22,7 @@ check: environment ## Lint, type-check, and compare what is generated with what 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck install.sh uninstall.sh local/aws .ci/run tools/*.sh
+	$(BIN)/shellcheck install.sh uninstall.sh aws.sh local/aws .ci/run tools/*.sh
 	PYTHONPATH=functions $(BIN)/python -m tools.generate --check
 	$(BIN)/python -m tools.check_template
 
@@ -33,8 +33,14 @@ build: environment ## Build the Lambda artifact for arm64 and x86_64 (build/func
 build-local: environment ## Build the same artifact, unpacked, for the Python that runs here (build/local)
 	$(BIN)/python -m tools.build --architecture local --output build/local
 
+bench: environment ## Measure a snapshot beside the least that it could cost: calls, time, memory
+	$(BIN)/python -m bench $(ARGUMENTS)
+
 generate: environment ## Write again what follows from the declarations (docs, policies, parts of the template)
 	PYTHONPATH=functions $(BIN)/python -m tools.generate
+
+pictures: environment build build-local chromium .venvs/aws/installed ## Take the pictures of the documentation anew
+	$(BIN)/python -m tools.pictures
 
 format: environment ## Format the Python code
 	$(BIN)/ruff format .

@@ -16,7 +16,9 @@ export function tagsOf(component) {
 export function nameOf({ externalId, data }) {
   const tag = data.Tags?.Name;
   const field = NAMES.find((name) => typeof data[name] === 'string' && data[name]);
-  return tag || (field && data[field]) || externalId.split(/[:/]/).filter(Boolean).pop() || externalId;
+  // The StackPack names some things by their ARN or URL; people know them by the end of it.
+  const name = (field && data[field]) || externalId;
+  return tag || (/^arn:|:\/\//.test(name) || name === externalId ? name.split(/[:/]/).filter(Boolean).pop() : name) || name;
 }
 
 export class Model {
