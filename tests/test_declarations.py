@@ -10,11 +10,12 @@ from typing import Any
 import boto3
 import jmespath
 import pytest
-from botocore.model import OperationModel, Shape
+from botocore.model import OperationModel
 from parliament import iam_definition
 
 import topology.resources
-from tools import derived
+from tools import derived, models
+from tools.examples import answer
 from topology.declare import Call, Detail, ForAll, PerBatch, PerItem, Resource
 from topology.resources import ALL
 
@@ -41,7 +42,7 @@ FILTER_VALUES = 200
 
 
 def operation(call: Call) -> OperationModel:
-    return derived.model(call.service).operation_model(derived.operation_name(call))
+    return models.of(call.service).operation_model(models.operation_name(call))
 
 
 def parameters(resource: Resource, call: Call) -> set[str]:
@@ -83,7 +84,7 @@ def test_an_operation_exists_and_takes_the_parameters(resource: Resource, call: 
 def test_the_result_is_in_the_answer(resource: Resource, call: Call) -> None:
     output = operation(call).output_shape
     assert output
-    assert jmespath.search(call.result, example(output)), f"{call.result} finds nothing"
+    assert jmespath.search(call.result, answer(output, lambda name, _shape: name)), f"{call.result} finds nothing"
 
 
 @pytest.mark.parametrize(("resource", "call"), CALLS)
@@ -127,7 +128,7 @@ def test_ids_fit_into_one_call(resource: Resource, call: Call) -> None:
 
 @pytest.mark.parametrize(("resource", "call"), CALLS)
 def test_the_iam_action_is_real_and_only_reads(resource: Resource, call: Call) -> None:
-    prefix, name = derived.action(call).split(":")
+    prefix, name = models.action(call).split(":")
     assert is_real(prefix, name), f"{prefix}:{name} is no IAM action"
     assert re.match(r"Describe|List|Get|GET$", name)
 
@@ -160,20 +161,6 @@ def test_no_pattern_exceeds_the_limit_of_event_bridge() -> None:
 
 def every_detail(detail: Detail) -> Sequence[Detail]:
     return [detail, detail.in_snapshot] if isinstance(detail, PerItem) and detail.in_snapshot else [detail]
-
-
-def example(shape: Shape, depth: int = 0) -> Any:
-    """A value of the shape with every member present."""
-    if depth > 8:
-        return "deep"
-    match shape.type_name:
-        case "structure":
-            return {name: example(member, depth + 1) for name, member in shape.members.items()}  # type: ignore[attr-defined]
-        case "list":
-            return [example(shape.member, depth + 1)]  # type: ignore[attr-defined]
-        case "map":
-            return {"key": example(shape.value, depth + 1)}  # type: ignore[attr-defined]
-    return "value"
 
 
 def is_real(prefix: str, name: str) -> bool:

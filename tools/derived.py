@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import boto3
-from botocore import xform_name
-from botocore.model import ServiceModel
+from botocore.model import Shape
 
-from topology.aws import iam_action
+from tools.examples import emitted
+from tools.models import action, operation_name
 from topology.declare import Call, Change, Resource
+from topology.elements import Component, Scope
 from topology.events import API_CALL, TAGGING_NAMES, TAGGING_SOURCE
 from topology.resources import ALL
 
@@ -17,25 +17,6 @@ from topology.resources import ALL
 PATTERN_LIMIT = 2048
 # Lambda's event names end with the date of an API version, which nobody should have to know.
 DATED_SOURCES = frozenset({"lambda.amazonaws.com"})
-
-_session = boto3.Session(region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
-
-
-def model(service: str) -> ServiceModel:
-    """Botocore's model of a service."""
-    found: ServiceModel = _session.client(service).meta.service_model
-    return found
-
-
-def operation_name(call: Call) -> str:
-    """AWS's name of the operation that the call makes."""
-    names = {xform_name(name): name for name in model(call.service).operation_names}
-    return names[call.operation]
-
-
-def action(call: Call) -> str:
-    """The IAM action that the call needs."""
-    return iam_action(call, model(call.service).signing_name, operation_name(call))
 
 
 def read_statements(resources: Sequence[Resource] = ALL) -> list[dict[str, Any]]:
@@ -96,6 +77,14 @@ def _title(source: str) -> str:
     return source.removesuffix(".amazonaws.com").removeprefix("aws.").capitalize()
 
 
+PLACE = Scope("{account}", "{region}", "{partition}", "")
+
+
+def placeholder(name: str, _shape: Shape) -> str:
+    """What stands for a text of AWS's in the documentation."""
+    return f"{{{name}}}"
+
+
 def page(resources: Sequence[Resource] = ALL) -> str:
     """The documentation page: what is seen in AWS, how, and after which events."""
     lines = [
@@ -119,6 +108,13 @@ def _about(resource: Resource) -> Iterator[str]:
     purpose = (resource.elements.__doc__ or "").strip().splitlines()
     if purpose:
         yield f"{purpose[0]}\n"
+    components = {one.type: one for one in emitted(resource, PLACE, placeholder) if isinstance(one, Component)}
+    if components:
+        yield "| component | id | fields |"
+        yield "| :-- | :-- | :-- |"
+        for type_, one in components.items():
+            yield f"| `{type_}` | `{one.id}` | {', '.join(one.data)} |"
+        yield ""
     yield "| call | IAM action | when |"
     yield "| :-- | :-- | :-- |"
     for call, when in _uses(resource):
