@@ -315,7 +315,6 @@ def test_listeners_are_read_to_the_last_page(aws: boto3.Session, account: OpenAc
     [
         ("describe_tags", "elasticloadbalancing:DescribeTags"),
         ("describe_listeners", "elasticloadbalancing:DescribeListeners"),
-        ("describe_target_health", "elasticloadbalancing:DescribeTargetHealth"),
     ],
 )
 def test_a_denied_detail_leaves_out_that_detail_alone(
@@ -331,6 +330,19 @@ def test_a_denied_detail_leaves_out_that_detail_alone(
     assert f"{balancer}-uses service-{group}" in found.relations
     assert [one.error.action for one in found.left_out] == [action]
     assert not found.incomplete
+
+
+def test_without_their_targets_target_groups_are_shown_and_the_scope_is_incomplete(
+    aws: boto3.Session, account: OpenAccount
+) -> None:
+    balancer, group = create(aws)
+    opened = account(*elbv2.RESOURCES)
+    refuse(opened.client("elbv2"), "describe_target_health", "AccessDenied")
+
+    found = opened.snapshot()
+
+    assert set(found.components) == {balancer, group}
+    assert [one.error.action for one in found.incomplete] == ["elasticloadbalancing:DescribeTargetHealth"]
 
 
 def test_without_the_list_of_balancers_target_groups_lack_its_type_and_the_scope_is_incomplete(

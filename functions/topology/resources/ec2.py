@@ -117,6 +117,11 @@ INSTANCE = Resource(
     cloudformation={"AWS::EC2::Instance": ["aws.ec2"]},
     changes=[
         on_native("aws.ec2", "EC2 Instance State-change Notification", key='"instance-id"'),
+        on_native(
+            "aws.autoscaling",
+            *("EC2 Instance Launch Successful", "EC2 Instance Terminate Successful"),
+            key="EC2InstanceId",
+        ),
         on("RunInstances", key="responseElements.instancesSet.items[].instanceId", creates=True),
         on(
             *("StartInstances", "StopInstances", "TerminateInstances", "MonitorInstances", "UnmonitorInstances"),
