@@ -15,8 +15,8 @@ environment: .venv/installed ## Create .venv with everything that is locked in r
 demo: environment build build-local .venvs/aws/installed ## Run the whole system here and watch it (ONCE=1: unattended, then uninstall)
 	$(BIN)/python -m local.demo $(if $(ONCE),--once)
 
-test: environment build-local chromium .venvs/aws/installed .venvs/sam/installed ## Run all tests
-	$(BIN)/python -m pytest $(ARGUMENTS)
+test: environment build build-local chromium .venvs/aws/installed .venvs/sam/installed ## Run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGUMENTS)
 
 check: environment ## Lint, type-check, and compare what is generated with what is committed
 	$(BIN)/ruff check .
