@@ -11,6 +11,7 @@ from botocore.config import Config
 
 from topology import errors
 from topology.declare import Call
+from topology.pace import THROTTLED, paces
 
 DENIED = frozenset(
     {
@@ -31,24 +32,6 @@ REGION_DISABLED = frozenset(
         "OptInRequired",
         "SubscriptionRequiredException",
         "UnrecognizedClientException",
-    }
-)
-THROTTLED = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "EC2ThrottledException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
     }
 )
 SERVICE_CONTROL_POLICY = "service control policy"
@@ -78,6 +61,7 @@ class Aws:
         services: names of the clients that will be needed; they are made here, once, since making them is neither
             cheap nor thread-safe.
         remaining: seconds that the run has left.
+        api_share: what part of the account's documented rates the calls may use; 0: no limit of our own.
     """
 
     def __init__(
@@ -86,6 +70,7 @@ class Aws:
         region: str,
         services: Sequence[str],
         remaining: Callable[[], float] = lambda: float("inf"),
+        api_share: float = 0.0,
     ) -> None:
         self.region = region
         self._remaining = remaining
@@ -98,6 +83,8 @@ class Aws:
             user_agent_extra="stackstate-aws-agent",
         )
         self.clients = {name: session.client(name, region_name=region, config=config) for name in services}
+        for name, pace in paces(list(services), api_share).items():
+            pace.watch(self.clients[name])
 
     def ask(self, call: Call, parameters: Mapping[str, Any]) -> Any:
         """The result of one request. Raises a kind of AwsError."""

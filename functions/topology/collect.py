@@ -63,6 +63,7 @@ class Account:
         *,
         mask_values: bool = True,
         remaining: Callable[[], float] = lambda: float("inf"),
+        api_share: float = 0.0,
     ) -> "Account":
         """An account with its clients made: for every region, and for the global services in theirs."""
         partition = session.get_partition_for_region(regions[0])
@@ -72,7 +73,7 @@ class Account:
             read_here = [resource for resource in resources if region in account.regions_of(resource)]
             services = unique(call.service for resource in read_here for call in resource.calls)
             if services:
-                account.clients[region] = Aws(session, region, services, remaining)
+                account.clients[region] = Aws(session, region, services, remaining, api_share)
         return account
 
     @property

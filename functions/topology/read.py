@@ -5,7 +5,7 @@ to `report` as a finding and costs no more than it must: a denied detail leaves 
 out that item, a failed listing ends the resource. Items that are gone by the time of a detail are left out silently.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from itertools import islice
@@ -16,8 +16,9 @@ from topology.declare import Call, Detail, ForAll, PerBatch, PerItem, Resource
 from topology.elements import Finding, Incomplete, Item, LeftOut, Scope
 from topology.errors import AwsError, Denied, Gone
 
-# Items completed together: a multiple of every batch size, so that batches are full, and small beside a run's memory.
-CHUNK = 1000
+# Items completed together: a multiple of every batch size, so that batches are full, and small beside a run's memory,
+# since every scope holds as many.
+CHUNK = 100
 
 # What stands for a detail that an item cannot be without, and for one that it has to do without.
 _FAILED = object()
@@ -40,6 +41,7 @@ class Reader:
         self._pool = pool
         self._report = report
         self._lists: dict[Call, list[Any]] = {}
+        self._shared: dict[PerBatch, dict[str, Any]] = defaultdict(dict)
         self._reported: set[tuple[type, str, str]] = set()
 
     def items(self, resource: Resource, keys: Sequence[str] | None = None) -> Iterator[Item]:
@@ -123,9 +125,13 @@ class Reader:
             return self._without(detail, error)
 
     def _in_batches(self, detail: PerBatch, ids: Sequence[str]) -> dict[str, Any]:
-        different = unique(id_ for id_ in ids if id_)
+        known = self._shared[detail]
+        different = unique(id_ for id_ in ids if id_ and id_ not in known)
         futures = [self._submit(self._one_batch, detail, batch) for batch in batches(detail.call, different)]
-        return {key: value for future in futures for key, value in future.result().items()}
+        found = {key: value for future in futures for key, value in future.result().items()}
+        # What several items share, such as the type of instances, the next chunk asks for again.
+        known.update((id_, found[id_]) for id_, count in Counter(ids).items() if count > 1 and id_ in found)
+        return known | found
 
     def _one_batch(self, detail: PerBatch, ids: Sequence[str]) -> dict[str, Any]:
         try:

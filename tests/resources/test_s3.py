@@ -147,19 +147,19 @@ def test_one_bucket_costs_one_look_up_after_many_events(aws: boto3.Session, acco
 
 
 @pytest.mark.parametrize(
-    ("operation", "action", "missing"),
+    ("service", "operation", "action", "missing"),
     [
-        ("get_bucket_location", "s3:GetBucketLocation", "BucketLocation"),
-        ("get_bucket_tagging", "s3:GetBucketTagging", "no field"),
-        ("get_bucket_notification_configuration", "s3:GetBucketNotification", "no field"),
+        ("s3", "get_bucket_location", "s3:GetBucketLocation", "BucketLocation"),
+        ("resourcegroupstaggingapi", "get_resources", "tag:GetResources", "no field"),
+        ("s3", "get_bucket_notification_configuration", "s3:GetBucketNotification", "no field"),
     ],
 )
 def test_a_denied_detail_leaves_out_that_detail_alone(
-    aws: boto3.Session, account: OpenAccount, operation: str, action: str, missing: str
+    aws: boto3.Session, account: OpenAccount, service: str, operation: str, action: str, missing: str
 ) -> None:
     create(aws)
     opened = account(s3.BUCKET)
-    refuse(opened.client("s3"), operation, "AccessDenied")
+    refuse(opened.client(service), operation, "AccessDenied")
 
     found = opened.snapshot()
 

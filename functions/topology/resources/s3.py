@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from topology.declare import Call, Ids, PerItem, Resource, on
+from topology.declare import Call, Ids, PerItem, Resource, bulk_tags, on
 from topology.elements import Element, Item, Relation, Scope
 from topology.shape import component
 
@@ -35,6 +35,12 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
             yield Relation(arn, "uses service", rule["LambdaFunctionArn"], {"event_type": event})
 
 
+def elsewhere(scope: Scope, item: Item) -> bool:
+    """Whether the bucket is in another region than the one that is read."""
+    return (item.get("BucketRegion") or item.get("Location") or WITHOUT_CONSTRAINT) != scope.region
+
+
+GET_TAGGING = Call("s3", "get_bucket_tagging", "TagSet", gone=(*GONE, "NoSuchTagSet"))
 LIST_BUCKETS = Call("s3", "list_buckets", "Buckets[]", {"MaxBuckets": 1000}, action="s3:ListAllMyBuckets")
 
 BUCKET = Resource(
@@ -55,8 +61,18 @@ BUCKET = Resource(
         ),
         PerItem(
             "Tags",
-            Call("s3", "get_bucket_tagging", "TagSet", gone=(*GONE, "NoSuchTagSet")),
+            GET_TAGGING,
             {"Bucket": "Name"},
+            in_snapshot=bulk_tags(
+                lambda scope, item: "" if elsewhere(scope, item) else bucket_arn(scope, item["Name"])
+            ),
+        ),
+        # The bulk reading knows the buckets of its own region only.
+        PerItem(
+            "Tags",
+            GET_TAGGING,
+            {"Bucket": "Name"},
+            when=lambda scope, item: item.get("Tags") is None and elsewhere(scope, item),
         ),
         PerItem(
             "Notifications",
