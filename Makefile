@@ -22,7 +22,7 @@ check: environment ## Lint, type-check, and compare what is generated with what 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck install.sh uninstall.sh aws.sh local/aws .ci/run tools/*.sh
+	$(BIN)/shellcheck install.sh uninstall.sh dead-letters.sh aws.sh local/aws .ci/run tools/*.sh
 	PYTHONPATH=functions $(BIN)/python -m tools.generate --check
 	$(BIN)/python -m tools.check_template
 

@@ -31,6 +31,8 @@ What is installed
   --regions LIST            regions to read, with commas (default: the region
                             of the installation)
   --schedule EXPRESSION     when snapshots are taken (default: rate(1 hour))
+  --api-share PERCENT       of AWS's documented request rates that may be used
+                            (default: 50)
   --name-suffix -NAME       added to all names, for a second installation here
   --architecture NAME       arm64 (default) or x86_64
   --instance-type TYPE      of the topology instance (default: aws)
@@ -46,6 +48,15 @@ What it uses of yours
   --subnets LIST --security-groups LIST
                             run in a VPC from which the receiver is reachable
   --alarm-topic ARN         SNS topic that hears of alarms
+
+The way to StackState
+  --ca-bundle FILE          certificates (PEM) to check the receiver with, in
+                            place of the public ones; of a layer: its path,
+                            which begins with /opt/
+  --proxy URL               for the calls to the receiver and to AWS
+  --no-proxy HOSTS          what is reached without it, with commas
+  --encoding NAME           of bodies: deflate (default), gzip or none
+  --skip-tls-verify         do not check the receiver's certificate at all
 
 How it runs
   --log-level LEVEL         DEBUG, INFO (default), WARNING or ERROR
@@ -79,6 +90,7 @@ read_arguments() {
       --version) version && exit ;;
       --topo-cron-only) mode=minimal ;;
       --no-masking) parameters+=("MaskValues=false") ;;
+      --skip-tls-verify) parameters+=("SkipTlsVerify=true") ;;
       --?*=*)
         set -- "${1%%=*}" "${1#*=}" "${@:2}"
         continue
@@ -102,6 +114,7 @@ take_option() {
     --region) region=$2 ;;
     --profile) profile=$2 ;;
     --regions) parameters+=("Regions=$2") ;;
+    --api-share) parameters+=("ApiSharePercent=$2") ;;
     --schedule) parameters+=("ScheduleExpression=$2") ;;
     --name-suffix) suffix=$2 && parameters+=("NameSuffix=$2") ;;
     --architecture) architecture=$2 ;;
@@ -114,11 +127,30 @@ take_option() {
     --kms-key) kms_key=$2 && parameters+=("KmsKeyArn=$2") ;;
     --subnets) parameters+=("VpcSubnetIds=$2") ;;
     --security-groups) parameters+=("VpcSecurityGroupIds=$2") ;;
+    --ca-bundle) take_certificates "$2" ;;
+    --proxy) parameters+=("ProxyUrl=$2") ;;
+    --no-proxy) parameters+=("NoProxy=$2") ;;
+    --encoding) parameters+=("StackStateEncoding=$2") ;;
     --alarm-topic) parameters+=("AlarmTopicArn=$2") ;;
     --log-level) parameters+=("LogLevel=$2") ;;
     --log-retention) parameters+=("LogRetentionInDays=$2") ;;
     *) misused "unknown option $1" ;;
   esac
+}
+
+# Keeps the certificates of a file, or the path of a file that a layer will bring.
+take_certificates() {
+  local text=$1
+  if [[ $1 != /opt/* ]]; then
+    [ -r "$1" ] || misused "--ca-bundle: $1 cannot be read"
+    # What surrounds the certificates is for people, and line ends do not survive every way to a parameter.
+    text=$(sed -n '/^-----BEGIN CERTIFICATE-----/,/^-----END CERTIFICATE-----/p' "$1" | tr -d '\r' | tr '\n' ' ')
+    [ -n "$text" ] || misused "--ca-bundle: $1 has no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+    [ ${#text} -le 3000 ] ||
+      misused "--ca-bundle: $1 is too large for the settings of a function, which take 3,000 characters of it. Give only
+the certificate of the authority that signed the receiver's; or bring the file in a Lambda layer, and give its path"
+  fi
+  parameters+=("StackStateCaBundle=${text% }")
 }
 
 # Checks what can be checked without AWS. Sets base_url, api_key, id, stack.

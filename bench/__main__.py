@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench import publish
 from bench.floor import SERVICES
 from bench.measure import ROOT, Run, import_ms, measured, middle, serving
 
@@ -61,7 +62,10 @@ class Figures:
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure, and print the tables."""
+    if sys.argv[1:2] == ["publish"]:
+        publish.main(sys.argv[2:])
+        return
     options = parsed()
     console = Console(width=options.width)
     figures = [at_scale(scale, options, console) for scale in options.scales]
@@ -72,6 +76,7 @@ def main() -> None:
     console.print(table(figures, baseline, imports, "the referee's floor" if options.referee else "the floor"))
     for one in figures:
         report(one, console)
+    publish.compare(publish.COMPONENTS, options.repeat, console)
     if options.json:
         options.json.write_text(json.dumps(as_json(figures, baseline, imports), indent=1) + "\n", encoding="utf-8")
 

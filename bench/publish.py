@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -207,7 +207,7 @@ def table(components: int, ours: Run, floor: Run, fewer: Run, numbers: list[int]
     return shown
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Play one of the roles."""
     parser = argparse.ArgumentParser("python -m bench publish", description=__doc__)
     parser.add_argument("role", nargs="?", default="compare", choices=["compare", "publisher", "plain", "sink"])
@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("port", nargs="?", type=int)
     parser.add_argument("--components", type=int, default=COMPONENTS)
     parser.add_argument("--repeat", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.role == "compare":
         compare(options.components, options.repeat, Console())
     elif options.role == "sink":
@@ -232,4 +232,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

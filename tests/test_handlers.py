@@ -4,6 +4,8 @@ import base64
 import importlib
 import json
 import sys
+import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +15,10 @@ import pytest
 
 from local.receiver import Receiver, running_receiver
 from tests.account import REGION, api_call
-from topology.errors import SettingError
-from topology.records import Record
+from topology.elements import Component
+from topology.errors import DeliveryError, SettingError
+from topology.records import Packer, Record
+from topology.snapshot import Summary, snapshot_records
 
 STREAM = "stackstate-topo-kinesis"
 BUCKET = "dead-letter-bucket"
@@ -52,7 +56,8 @@ def stream(aws: boto3.Session) -> Any:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "StackState/Topology")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+    # powertools keeps one log handler per service name, and with it the output of the test that made it.
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", f"test-{uuid.uuid4()}")
     monkeypatch.setenv("STACKSTATE_CONFIGURATION_ID", "1000")
     return monkeypatch
 
@@ -204,7 +209,7 @@ def publisher(environment: pytest.MonkeyPatch, receiver: Receiver) -> Any:
 
 def delta(*ids: str, url: str = "123456789012") -> bytes:
     record = Record("aws", url)
-    record.lines.components = [
+    record.lines["components"] = [
         json.dumps({"externalId": id_, "type": {"name": "aws.ec2"}, "data": {}}).encode() for id_ in ids
     ]
     return record.encode()
@@ -234,10 +239,90 @@ def test_what_the_receiver_refuses_is_kept_with_its_answer_and_the_rest_delivere
     assert set(instance.components) == {"i-1", "i-2"}
     bucket = aws.resource("s3").Bucket(BUCKET)
     kept = {entry.key: entry.get()["Body"].read() for entry in bucket.objects.all()}
-    refused = json.loads(kept["dead-letters/refused/1-1.json"])
+    [refused] = [json.loads(body) for key, body in kept.items() if key.startswith("dead-letters/refused/")]
     assert "400" in refused["reason"]
     assert refused["components"][0]["externalId"] == ""
+    assert Record.decode(base64.b64decode(refused["record"])).lines.components
     assert kept["dead-letters/unreadable/2"] == b"junk"
+
+
+def test_a_snapshot_goes_on_in_another_process_by_what_the_bucket_says(
+    stream: Any, environment: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    environment.setenv("TOPOLOGY_STATE_BUCKET", BUCKET)
+    environment.setenv("TOPOLOGY_STATE_PREFIX", "state/1000/")
+    packer = Packer("aws", "123456789012", 0, "s")
+    packer.add(Component("i-1", "aws.ec2", {}))
+    summary = Summary(components=Counter({"aws.ec2": 1}))
+    start, slice_, stop = snapshot_records(packer, summary, Record("aws", "123456789012", "s"))
+
+    for records in ([start, slice_], [slice_, stop], [stop]):
+        handler = publisher(environment, receiver)
+        assert handler(batch(records), Context("stackstate-topo-publisher")) == {"batchItemFailures": []}
+
+    [instance] = receiver.topologies.instances.values()
+    assert (instance.snapshots, set(instance.components)) == (1, {"i-1"})
+    assert not receiver.refused()
+
+
+def test_a_key_that_a_person_changes_is_used_by_a_process_that_lives(
+    aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch, receiver: Receiver, capsys: Any
+) -> None:
+    secrets = aws.client("secretsmanager")
+    environment.setenv("STACKSTATE_BASE_URL", receiver.base_url)
+    environment.setenv("STACKSTATE_API_KEY_SECRET", secrets.create_secret(Name="key", SecretString="old-s3cr3t")["ARN"])
+    handler = start("topo_publisher").lambda_handler
+
+    refused = handler(batch([delta("i-1")]), Context("stackstate-topo-publisher"))
+    secrets.put_secret_value(SecretId="key", SecretString="key")
+    taken = handler(batch([delta("i-1")]), Context("stackstate-topo-publisher"))
+
+    assert refused == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert taken == {"batchItemFailures": []}
+    said = capsys.readouterr()
+    figures = [json.loads(line) for line in said.out.splitlines() if "_aws" in line]
+    assert [figure["ReceiverMisconfigured"] for figure in figures] == [[1.0], [0.0]]
+    assert "check the API key" in said.out
+    assert "s3cr3t" not in said.out + said.err
+
+
+@pytest.mark.parametrize("secret", ["two words", "line\nbreak", "schlüssel", " "])
+def test_a_key_that_cannot_be_one_is_told_without_telling_it(
+    aws: boto3.Session, environment: pytest.MonkeyPatch, receiver: Receiver, capsys: Any, secret: str
+) -> None:
+    made = aws.client("secretsmanager").create_secret(Name="key", SecretString=secret)
+    environment.setenv("STACKSTATE_BASE_URL", receiver.base_url)
+    environment.setenv("STACKSTATE_API_KEY_SECRET", made["ARN"])
+
+    answer = start("topo_publisher").lambda_handler(batch([delta("i-1")]), Context("stackstate-topo-publisher"))
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    said = capsys.readouterr().out
+    assert "the API key is malformed" in said
+    assert not secret.strip() or secret not in said
+
+
+def test_every_run_without_verification_warns(
+    stream: Any, environment: pytest.MonkeyPatch, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment.setenv("STACKSTATE_SKIP_TLS_VERIFY", "true")
+    handler = publisher(environment, receiver)
+
+    for _ in range(2):
+        handler(batch([delta("i-1")]), Context("stackstate-topo-publisher"))
+    assert caplog.text.count("certificate is not verified") == 2
+
+
+def test_a_minimal_installation_tells_of_a_wrong_key_and_fails(
+    aws: boto3.Session, environment: pytest.MonkeyPatch, receiver: Receiver, capsys: Any
+) -> None:
+    queue(aws)
+    environment.setenv("STACKSTATE_BASE_URL", receiver.base_url)
+    environment.setenv("STACKSTATE_API_KEY", "wrong")
+
+    with pytest.raises(DeliveryError, match="check the API key"):
+        start("topo_cron").lambda_handler({}, Context("stackstate-topo-cron"))
+    assert '"ReceiverMisconfigured":[1.0]' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("function", ["topo_cron", "topo_cwevents", "topo_publisher"])

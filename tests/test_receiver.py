@@ -1,8 +1,13 @@
 """What goes to the receiver is what it demands, and each of its answers means what the contract says."""
 
+import gzip
 import logging
+import ssl
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -12,7 +17,7 @@ import responses
 
 from topology.elements import Component, Relation, Telemetry
 from topology.errors import Misconfigured, ReceiverError, ReceiverUnavailable, Rejected, TooLarge
-from topology.receiver import Receiver, envelope
+from topology.receiver import Connection, Receiver, envelope
 from topology.records import Lines, Record, line
 
 URL = "https://stackstate.example/receiver/stsAgent/intake/"
@@ -26,10 +31,11 @@ def answers() -> Iterator[responses.RequestsMock]:
         yield mock
 
 
-def receiver(slept: list[float] | None = None, remaining: float = 900) -> Receiver:
+def receiver(slept: list[float] | None = None, remaining: float = 900, encoding: str = "deflate") -> Receiver:
     base = "https://stackstate.example/receiver"
     pauses: list[float] = [] if slept is None else slept
-    return Receiver(base, KEY, "topo-publisher", lambda: remaining, pauses.append, lambda: 1_700_000_000.9)
+    connection = Connection(base, encoding=encoding)
+    return Receiver(connection, KEY, "topo-publisher", lambda: remaining, pauses.append, lambda: 1_700_000_000.9)
 
 
 def test_a_post_is_a_whole_envelope_compressed_with_the_key_where_the_contract_wants_it(
@@ -72,7 +78,7 @@ def test_a_delta_has_no_marks_and_events_go_beside_the_topology_by_their_type() 
         events=[line(Telemetry("ec2_state", "EC2 instance state", "running", "i-1", ("state:running",)), 5)],
     )
 
-    body = orjson.loads(envelope(Record("aws", "1", lines=lines), "host", 5))
+    body = orjson.loads(b"".join(envelope(Record("aws", "1", lines=lines), "host", 5)))
 
     [topology] = body["topologies"]
     assert set(topology) == {"instance", "components", "relations", "delete_ids"}
@@ -83,7 +89,7 @@ def test_a_delta_has_no_marks_and_events_go_beside_the_topology_by_their_type() 
 def test_events_alone_bring_no_topology() -> None:
     event = line(Telemetry("ec2_state", "EC2 instance state", "running", "i-1", ()), 5)
 
-    body = orjson.loads(envelope(Record("aws", "1", lines=Lines(events=[event])), "host", 5))
+    body = orjson.loads(b"".join(envelope(Record("aws", "1", lines=Lines(events=[event])), "host", 5)))
 
     assert body["topologies"] == []
 
@@ -101,7 +107,12 @@ def test_events_alone_bring_no_topology() -> None:
         (413, "text/html", "<html>nginx</html>", TooLarge),
         (422, "text/plain", "", Rejected),
         (501, "text/plain", "", Rejected),
+        (407, "text/plain", "", Misconfigured),
+        (400, "text/html", "<html>The plain HTTP request was sent to HTTPS port</html>", Misconfigured),
+        (408, "text/plain", "", ReceiverUnavailable),
         (429, "text/plain", "", ReceiverUnavailable),
+        (429, "text/html", "<html>slow down</html>", ReceiverUnavailable),
+        (520, "text/html", "<html>", ReceiverUnavailable),
         (500, "text/plain", "", ReceiverUnavailable),
         (502, "text/html", "<html>bad gateway</html>", ReceiverUnavailable),
         (503, "text/plain", "", ReceiverUnavailable),
@@ -125,7 +136,9 @@ def test_an_answer_means_what_the_contract_says(
         (requests.exceptions.ReadTimeout("slow"), ReceiverUnavailable),
         (requests.exceptions.ConnectionError("refused"), ReceiverUnavailable),
         (requests.exceptions.ChunkedEncodingError("cut"), ReceiverUnavailable),
-        (requests.exceptions.SSLError("certificate verify failed"), Misconfigured),
+        (requests.exceptions.SSLError(ssl.SSLCertVerificationError("certificate verify failed")), Misconfigured),
+        (requests.exceptions.SSLError(ssl.SSLEOFError("EOF")), ReceiverUnavailable),
+        (requests.exceptions.InvalidHeader(f"in header value: {KEY}"), Misconfigured),
     ],
 )
 def test_a_failing_connection_is_tried_again_later_unless_its_certificate_is_wrong(
@@ -158,6 +171,43 @@ def test_the_receiver_says_itself_how_long_to_wait(answers: responses.RequestsMo
     receiver(slept).post(RECORD)
 
     assert slept == [17.0]
+
+
+def test_the_time_to_wait_may_be_a_date(answers: responses.RequestsMock) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=25), usegmt=True)
+    answers.post(URL, status=503, headers={"Retry-After": later})
+    answers.post(URL, status=503, headers={"Retry-After": "soon"})
+    answers.post(URL, status=200)
+    slept: list[float] = []
+
+    receiver(slept).post(RECORD)
+
+    assert 22 < slept[0] <= 25
+    assert slept[1] <= 2
+
+
+def test_without_time_for_an_answer_nothing_is_sent(answers: responses.RequestsMock) -> None:
+    with pytest.raises(ReceiverUnavailable, match="no time left"):
+        receiver(remaining=9).post(RECORD)
+    assert len(answers.calls) == 0
+
+
+@pytest.mark.parametrize(("encoding", "decode"), [("gzip", gzip.decompress), ("none", bytes)])
+def test_the_encoding_is_a_setting(answers: responses.RequestsMock, encoding: str, decode: Any) -> None:
+    answers.post(URL, status=200)
+
+    receiver(encoding=encoding).post(RECORD)
+
+    request = answers.calls[0].request
+    assert request.headers.get("Content-Encoding", "none") == encoding
+    assert orjson.loads(decode(request.body))["topologies"]
+
+
+def test_a_message_without_elements_names_the_instance_and_has_no_marks() -> None:
+    """What the receiver is asked with when it refuses something: it changes nothing."""
+    [topology] = orjson.loads(b"".join(envelope(Record("aws", "1", "s"), "host", 5)))["topologies"]
+
+    assert topology == {"instance": {"type": "aws", "url": "1"}, "components": [], "relations": [], "delete_ids": []}
 
 
 def test_nothing_is_tried_again_that_would_outlast_the_invocation(answers: responses.RequestsMock) -> None:

@@ -1,14 +1,17 @@
 """Records hold what was put in, in order and within their limits, and nothing else is taken for one."""
 
+import random
+
 import orjson
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topology.elements import Component, Deleted, Element, Relation, Telemetry
 from topology.errors import RecordError
-from topology.records import KINDS, SLICE_BYTES, SLICE_ELEMENTS, Packer, Record
+from topology.records import KINDS, SLICE_BYTES, SLICE_ELEMENTS, Packer, Record, id_of, line, numbered
+from topology.trim import LARGEST_BYTES, NOTE
 
 TEXT = st.text(min_size=1, max_size=20)
 ELEMENTS = st.one_of(
@@ -16,6 +19,13 @@ ELEMENTS = st.one_of(
     st.builds(Relation, TEXT, TEXT, TEXT),
     st.builds(Deleted, TEXT),
     st.builds(Telemetry, TEXT, TEXT, TEXT, TEXT, st.just(("state:running",))),
+)
+
+
+HEAD = (
+    b'{"format": 1, "instance": {"type": "aws", "url": "1"}, "snapshot": "", "start": false, "stop": false, "part": 0, '
+    b'"last": 0, "complete": false, "counts": {"components": 1, "relations": 0, "deletes": 0, "events": 0}, '
+    b'"bytes": {"components": %d, "relations": 0, "deletes": 0, "events": 0}}\n'
 )
 
 
@@ -27,7 +37,7 @@ def pack(elements: list[Element], snapshot: str = "") -> list[Record]:
 
 
 def lines(records: list[Record], kind: str) -> list[dict[str, object]]:
-    return [orjson.loads(line) for record in records for line in getattr(record.lines, kind)]
+    return [orjson.loads(line) for record in records for line in record.lines[kind]]
 
 
 @given(st.lists(ELEMENTS, max_size=50))
@@ -103,15 +113,15 @@ def test_an_exact_repetition_is_left_out_and_other_data_under_the_same_id_is_not
     "data",
     [
         b"",
-        b"not compressed",
-        zstandard.compress(b"not json"),
-        zstandard.compress(b"[]"),
-        zstandard.compress(b'{"no": "format"}'),
-        zstandard.compress(b'{"format": 2}'),
-        zstandard.compress(
-            b'{"format": 1, "instance": {"type": "aws", "url": "1"}, "snapshot": "", "start": false, "stop": false, '
-            b'"components": 2, "relations": 0, "deletes": 0, "events": 0}\n{}'
-        ),
+        b"not a head",
+        b"[]",
+        b'{"no": "format"}',
+        b'{"format": 2}',
+        b'{"format": 1}\nnot compressed',
+        b'{"format": 1}\n' + zstandard.compress(b"{}"),
+        HEAD % 2 + zstandard.compress(b""),
+        HEAD % 2 + zstandard.compress(b"{},\n{}"),
+        HEAD % 2 + zstandard.compress(b"{}")[:-1],
     ],
 )
 def test_what_is_no_record_of_ours_is_refused(data: bytes) -> None:
@@ -120,7 +130,7 @@ def test_what_is_no_record_of_ours_is_refused(data: bytes) -> None:
 
 
 def test_a_record_that_would_not_fit_into_memory_is_refused() -> None:
-    bomb = zstandard.compress(b" " * 64 * 1024 * 1024)
+    bomb = HEAD % 1 + zstandard.compress(b" " * 64 * 1024 * 1024)
 
     with pytest.raises(RecordError):
         Record.decode(bomb)
@@ -132,4 +142,66 @@ def test_halves_hold_the_same_lines_in_the_same_order(elements: list[Element]) -
         first, second = record.lines.halves()
         assert len(first) - len(second) in {0, 1}
         for kind in KINDS:
-            assert getattr(first, kind) + getattr(second, kind) == getattr(record.lines, kind)
+            assert first[kind] + second[kind] == record.lines[kind]
+
+
+@given(ELEMENTS)
+def test_the_id_of_an_element_is_found_without_reading_it(element: Element) -> None:
+    text = line(element, 0)
+
+    if isinstance(element, Component | Relation):
+        assert id_of(text) == line(Deleted(element.id), 0)
+
+
+def test_a_record_keeps_what_it_is_and_its_place_can_be_given_later() -> None:
+    record = Record("aws", "1", "s", start=True, part=0, last=7, complete=True)
+
+    assert Record.decode(record.encode()) == record
+    assert Record.decode(numbered(record.encode(), 3)).part == 3
+
+
+# Nothing compresses worse than text out of all letters at random.
+INCOMPRESSIBLE = "".join(random.Random(1).choices([chr(code) for code in range(0x4E00, 0x9FFF)], k=400_000))
+
+
+def test_the_worst_that_can_be_packed_is_well_within_the_limit_of_kinesis() -> None:
+    packer = Packer("aws", "1", 0)
+    for start in range(0, len(INCOMPRESSIBLE), 1000):
+        packer.add(Component(f"i-{start}", "aws.ec2", {"Text": INCOMPRESSIBLE[start : start + 1000]}))
+
+    assert max(map(len, packer.records())) < 900_000
+
+
+def test_an_element_that_is_too_large_loses_its_largest_fields_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    data = {"Name": "f", "Policy": "x" * 800_000, "Code": "y" * 400_000, "Tags": {"team": "shop"}}
+
+    [record] = pack([Component("f", "aws.lambda", data)])
+
+    [component] = lines([record], "components")
+    assert component["data"] == {
+        "Name": "f",
+        "Code": "y" * 400_000,
+        "Tags": {"team": "shop"},
+        NOTE: {"Policy": 800_002},
+    }
+    assert "f is too large" in caplog.text
+    assert "Policy" in caplog.text
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.one_of(st.text(max_size=9), st.integers(1, 1_200_000)), max_size=6),
+    st.sampled_from(["x", '"', "é", "\\"]),
+)
+@settings(max_examples=30, deadline=None)
+def test_no_element_is_larger_than_the_receiver_takes_and_small_fields_stay(fields: dict[str, object], of: str) -> None:
+    data = {name: of * value if isinstance(value, int) else value for name, value in fields.items()}
+
+    text = line(Component("id", "type", data), 0)
+
+    # As the receiver keeps it: data as a text within the element's JSON.
+    assert len(orjson.dumps(text.decode())) <= LARGEST_BYTES + 2
+    left = orjson.loads(text)["data"]
+    note = left.pop(NOTE, {})
+    assert left.keys() | note.keys() == data.keys()
+    assert all(left[name] == data[name] for name in left)
+    assert not note or min(note.values()) >= max((len(orjson.dumps(value)) for value in left.values()), default=0) // 2

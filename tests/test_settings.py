@@ -19,6 +19,7 @@ def test_what_is_not_said_has_the_defaults_of_the_design() -> None:
     assert settings.regions == ("eu-west-1",)
     assert (settings.instance_type, settings.instance_url) == ("aws", "")
     assert settings.mask_values
+    assert (settings.encoding, settings.ca_bundle, settings.skip_tls_verify) == ("deflate", "", False)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,12 @@ def test_every_form_of_the_receivers_address_that_people_paste_is_taken(base: st
         ({**DIRECT, "STACKSTATE_BASE_URL": "ftp://stackstate.example"}, "STACKSTATE_BASE_URL"),
         ({**ENOUGH, "TOPOLOGY_REGIONS": "eu-west-1, Ireland"}, "TOPOLOGY_REGIONS"),
         ({**ENOUGH, "TOPOLOGY_MASK_VALUES": "maybe"}, "TOPOLOGY_MASK_VALUES"),
+        ({**ENOUGH, "TOPOLOGY_API_SHARE": "0"}, "TOPOLOGY_API_SHARE"),
+        ({**ENOUGH, "TOPOLOGY_API_SHARE": "half"}, "TOPOLOGY_API_SHARE"),
+        ({**DIRECT, "STACKSTATE_ENCODING": "zstd"}, "STACKSTATE_ENCODING"),
+        ({**DIRECT, "STACKSTATE_CA_BUNDLE": "/nowhere/ca.pem"}, "STACKSTATE_CA_BUNDLE"),
+        ({**DIRECT, "STACKSTATE_CA_BUNDLE": "-----BEGIN CERTIFICATE----- AAAA"}, "STACKSTATE_CA_BUNDLE"),
+        ({**DIRECT, "STACKSTATE_SKIP_TLS_VERIFY": "yes"}, "STACKSTATE_SKIP_TLS_VERIFY"),
     ],
 )
 def test_what_is_missing_or_malformed_is_named(environment: dict[str, str], named: str) -> None:
@@ -70,5 +77,5 @@ def test_no_variable_is_read_that_is_not_listed() -> None:
 
     Settings.from_environment(Watched(ENOUGH))
 
-    unread = {"STACKSTATE_CONFIGURATION_ID", "TOPOLOGY_STATE_BUCKET", "TOPOLOGY_STATE_PREFIX"}
+    unread = {"STACKSTATE_CONFIGURATION_ID", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
     assert read == set(VARIABLES) - unread | {"AWS_REGION"}

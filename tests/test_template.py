@@ -40,6 +40,8 @@ CALLS = {
     ("TopoPublisherFunction", FULL): [
         "secretsmanager:GetSecretValue secret",
         "s3:PutObject bucket/dead-letters/x",
+        "s3:GetObject bucket/state/1/delivery.json",
+        "s3:PutObject bucket/state/1/delivery.json",
         "s3:PutObject bucket/aws/lambda/x",
         "s3:ListBucket bucket",
         "kinesis:GetRecords stream",
@@ -198,6 +200,19 @@ def test_a_record_is_set_aside_before_the_stream_forgets_it() -> None:
     assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == ARNS["bucket"]
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert (mapping["MaximumRetryAttempts"], mapping["ParallelizationFactor"]) == (-1, 1)
+
+
+def test_the_alarms_watch_the_metrics_that_the_functions_write(mode: str) -> None:
+    found = resources(mode)
+    services = {environment(function)["POWERTOOLS_SERVICE_NAME"] for function in functions(mode).values()}
+    own = [r["Properties"] for r in found.values() if r["Properties"].get("Namespace") == "StackState/Topology"]
+
+    assert {alarm["MetricName"] for alarm in own} >= {"ReceiverMisconfigured", "DeadLetters"}
+    for alarm in own:
+        [dimension] = alarm["Dimensions"]
+        assert dimension["Name"] == "service"
+        assert dimension["Value"] in services
+        assert dimension["Value"].startswith("topo-cron" if mode.startswith(MINIMAL) else "topo-publisher")
 
 
 def test_a_message_stays_hidden_for_longer_than_its_function_may_run() -> None:

@@ -46,6 +46,11 @@ _OPTIONS = {
     "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "VpcSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
     "VpcSecurityGroupIds": "sg-0123456789abcdef0",
+    "StackStateCaBundle": "-----BEGIN CERTIFICATE----- TUlJQg== -----END CERTIFICATE-----",
+    "SkipTlsVerify": "true",
+    "StackStateEncoding": "gzip",
+    "ProxyUrl": "http://proxy.example.com:3128",
+    "NoProxy": ".amazonaws.com",
     "AlarmTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms",
 }
 _BROUGHT = {

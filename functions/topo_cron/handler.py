@@ -7,7 +7,6 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from topology.collect import snapshot
-from topology.deliver import deliver_all
 from topology.function import Context, Function
 from topology.records import Packer
 from topology.snapshot import packed, snapshot_records
@@ -32,7 +31,8 @@ def lambda_handler(_event: dict[str, Any], context: Context) -> dict[str, Any]:
     if function.settings.stream:
         function.stream(account.id).write(records)
     else:
-        deliver_all(function.receiver(context.function_name).post, records, function.dead_letters())
+        with function.delivery(context.function_name, metrics) as delivery:
+            delivery.snapshot(records)
 
     metrics.add_metric("Components", MetricUnit.Count, summary.components.total())
     metrics.add_metric("Relations", MetricUnit.Count, summary.relations.total())

@@ -4,9 +4,7 @@ import base64
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 
-from topology.deliver import deliver_all
 from topology.errors import DeliveryError
 from topology.function import Context, Function
 
@@ -22,14 +20,11 @@ def lambda_handler(event: dict[str, Any], context: Context) -> dict[str, list[di
     function.remaining.context = context
     numbers = [record["kinesis"]["sequenceNumber"] for record in event["Records"]]
     records = [base64.b64decode(record["kinesis"]["data"]) for record in event["Records"]]
-    receiver = function.receiver(context.function_name)
-    failures = []
     try:
-        posted = deliver_all(receiver.post, records, function.dead_letters(), numbers)
+        with function.delivery(context.function_name, metrics) as delivery:
+            delivery.batch(records, numbers)
     except DeliveryError as error:
-        logger.exception("delivery stopped", extra={"record": numbers[error.position]})
-        metrics.add_metric("DeliveryFailures", MetricUnit.Count, 1)
-        failures = [{"itemIdentifier": numbers[error.position]}]
-    else:
-        metrics.add_metric("Posts", MetricUnit.Count, posted)
-    return {"batchItemFailures": failures}
+        number = numbers[error.position]
+        logger.error("delivery stopped", extra={"record": number, "error": str(error)})  # noqa: TRY400  it says it all
+        return {"batchItemFailures": [{"itemIdentifier": number}]}
+    return {"batchItemFailures": []}

@@ -1,14 +1,22 @@
 """Keeps what the receiver refuses for good: in the dead-letter bucket, with the answer, ready to be looked at."""
 
+import base64
+import hashlib
 import logging
+import re
 from typing import Any
 
 import orjson
+from botocore.exceptions import BotoCoreError, ClientError
 
-from topology.errors import AgentError
-from topology.records import KINDS, Record
+from topology.errors import AgentError, StorageFailed
+from topology.records import KINDS, Record, id_of
 
 PREFIX = "dead-letters"
+# What a shell takes as it is, in the names that dead-letters.sh lists.
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+NAME_CHARACTERS = 80
+
 logger = logging.getLogger(__name__)
 
 
@@ -24,24 +32,38 @@ class DeadLetters:
     def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
-        self.count = 0
 
-    def keep_refused(self, name: str, record: Record, error: AgentError) -> None:
-        """Keep the element of a record of one, with the receiver's answer."""
-        elements = {kind: [orjson.loads(line) for line in getattr(record.lines, kind)] for kind in KINDS}
-        instance = {"type": record.instance_type, "url": record.instance_url}
-        body = orjson.dumps({"reason": str(error), "instance": instance, **elements})
-        self._keep(f"refused/{name}-{self.count}.json", body, error)
+    def keep_refused(self, record: Record, error: AgentError) -> None:
+        """Keep elements with the receiver's answer, and as a record that can go on the stream again.
+
+        The same element refused again takes the place of the first. Raises StorageFailed.
+        """
+        lines = record.lines
+        texts = [text for kind in KINDS for text in lines[kind]]
+        body = {
+            "reason": str(error),
+            "instance": {"type": record.instance_type, "url": record.instance_url},
+            "snapshot": record.snapshot,
+            **{kind: [orjson.loads(text) for text in lines[kind]] for kind in KINDS},
+            "record": base64.b64encode(Record(*record.instance, lines=lines).encode()).decode(),
+        }
+        named = [orjson.loads(id_of(text)) for text in lines.components + lines.relations]
+        name = UNSAFE.sub("_", named[0] if named else "element")[-NAME_CHARACTERS:]
+        digest = hashlib.sha256(b"\n".join(texts)).hexdigest()[:12]
+        self._keep(f"refused/{name}-{digest}.json", orjson.dumps(body, option=orjson.OPT_INDENT_2), error)
 
     def keep_unreadable(self, name: str, data: bytes, error: AgentError) -> None:
-        """Keep the bytes of a record that is none of ours."""
+        """Keep the bytes of a record that is none of ours, the reason beside them. Raises StorageFailed."""
         self._keep(f"unreadable/{name}", data, error)
 
     def _keep(self, name: str, body: bytes, error: AgentError) -> None:
-        self.count += 1
         if not self._bucket:
             logger.error("dead letter %s: %s: %r", name, error, body)
             return
         key = f"{PREFIX}/{name}"
-        self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
+        reason = str(error).encode("ascii", "replace").decode().replace("\n", " ")[:500]
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, Metadata={"reason": reason})
+        except (ClientError, BotoCoreError) as failure:
+            raise StorageFailed(f"dead letter s3://{self._bucket}/{key} cannot be written: {failure}") from failure
         logger.error("dead letter s3://%s/%s: %s", self._bucket, key, error)

@@ -1,112 +1,191 @@
-"""From records on the stream to POSTs at the receiver: neighbours joined, order kept, poison set aside."""
+"""Delivers what the stream holds to the receiver: one POST after the other, poison set aside, ends only where true."""
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import replace
 
 from topology.dead_letters import DeadLetters
-from topology.errors import DeliveryError, ReceiverError, RecordError, Rejected, TooLarge
-from topology.records import SLICE_BYTES, SLICE_ELEMENTS, Lines, Record
+from topology.errors import DeliveryError, Misconfigured, ReceiverError, RecordError, Rejected, StorageFailed, TooLarge
+from topology.order import Numbered, Step, collapsed, current, planned, posts
+from topology.progress import NOTHING, Open, Progress, ProgressStore
+from topology.records import Lines, Record
 
-# Takes what the receiver refuses, and why.
-SetAside = Callable[[Record, ReceiverError], object]
+# With less time left, what the receiver refused is set aside as it is, not narrowed down to what is at fault.
+NARROWING_SECONDS = 60.0
 
+# What is counted, as the metrics are called: POSTs that were taken; what was set aside; records of snapshots that a
+# newer one took the place of; ends of snapshots that were not sent, since something of the snapshot is missing.
+COUNTS = ("Posts", "DeadLetters", "RecordsSuperseded", "SnapshotsNotClosed")
 
-@dataclass
-class Post:
-    """Records that go together in one POST, and the position of the first of them."""
+NOWHERE = ProgressStore(None, "", "")
 
-    first: int
-    record: Record
-    size: int = field(default=0)
-
-
-def posts(records: Iterable[tuple[int, Record]]) -> Iterator[Post]:
-    """Join neighbouring records, each with its position, into as few POSTs as the receiver's limits allow."""
-    joined: Post | None = None
-    for position, record in records:
-        size = record.lines.size
-        if joined and not _fits(joined, record, size):
-            yield joined
-            joined = None
-        if joined is None:
-            blank = Record(record.instance_type, record.instance_url, record.snapshot, start=record.start)
-            joined = Post(position, blank)
-        joined.record.lines.extend(record.lines)
-        joined.record.stop = record.stop
-        joined.size += size
-    if joined:
-        yield joined
+logger = logging.getLogger(__name__)
 
 
-def _fits(post: Post, record: Record, size: int) -> bool:
-    before = post.record
-    same = (before.instance_type, before.instance_url) == (record.instance_type, record.instance_url)
-    small = len(before.lines) + len(record.lines) <= SLICE_ELEMENTS and post.size + size <= SLICE_BYTES
-    # A POST is a start, upserts, deletes and a stop, in this order; what would have to come earlier goes into the next.
-    in_order = not record.start and not before.stop and not (before.lines.deletes and _upserts(record.lines))
-    # Only a delta may stand between the slices of a snapshot.
-    one_snapshot = before.snapshot == record.snapshot or not (before.stop or record.stop or record.start)
-    return same and small and in_order and one_snapshot
+class Delivery:
+    """Delivers records of the stream to the receiver.
 
-
-def _upserts(lines: Lines) -> bool:
-    return bool(lines.components or lines.relations)
-
-
-def deliver(post: Callable[[Record], None], record: Record, set_aside: SetAside) -> None:
-    """Post a record; if the receiver finds it too large or wrong, halve it until what is at fault stands alone.
-
-    That is set aside, and all around it is delivered. The start mark goes with the first half, the stop mark with the
-    last. Other failures are raised: the same record will do later.
+    Args:
+        post: posts one record; raises a kind of ReceiverError.
+        dead_letters: takes what cannot be delivered, ever.
+        store: keeps what is open at the receiver.
+        remaining: seconds left to this invocation.
     """
-    try:
-        post(record)
-    except (TooLarge, Rejected) as error:
-        if not record.lines:
-            raise  # no element is at fault, but the instance or the envelope
-        if len(record.lines) == 1:
-            set_aside(record, error)
-            if record.start or record.stop:
-                post(_part(record, Lines(), start=record.start, stop=record.stop))
+
+    def __init__(
+        self,
+        post: Callable[[Record], None],
+        dead_letters: DeadLetters,
+        store: ProgressStore,
+        remaining: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
+        self.counts = Counter(dict.fromkeys(COUNTS, 0))
+        self._post = post
+        self._dead_letters = dead_letters
+        self._store = store
+        self._remaining = remaining
+        self._saved: Open = {}
+        self._open: Open = {}
+        self._sent = self._refused = 0
+
+    def batch(self, records: Sequence[bytes], names: Sequence[str]) -> None:
+        """Deliver a batch of the stream; `names` are what its records are called in dead letters.
+
+        Raises DeliveryError, with the position of the first record that was not delivered, as soon as a POST fails for
+        a reason that will pass. What comes before it is delivered and need not come again.
+        """
+        self._load()
+        kept, self.counts["RecordsSuperseded"] = current(list(self._readable(records, names)))
+        self._deliver(collapsed(list(planned(kept, self._open))))
+
+    def snapshot(self, records: Iterable[bytes]) -> None:
+        """Deliver a snapshot from its start to its end, as it comes. Raises DeliveryError."""
+        self._store = NOWHERE  # no other process has a part in it
+        self._deliver(planned(self._readable(records, ()), {}))
+
+    def _deliver(self, steps: Iterable[Step]) -> None:
+        for step in posts(steps):
+            try:
+                self._step(step)
+            except (ReceiverError, StorageFailed) as error:
+                self._save_before_failing(step.first, error)
+                raise DeliveryError(step.first, error) from error
+        self._save()
+
+    def _step(self, step: Step) -> None:
+        """Send one POST, and note how far that brings its snapshot."""
+        record = step.record
+        before = self._open.get(record.instance, NOTHING)
+        if record.start:
+            # From here on the receiver forgets what it saw of another snapshot, whose end must then not come again.
+            if self._saved.get(record.instance, NOTHING).snapshot not in {"", record.snapshot}:
+                self._open[record.instance] = before.ended()
+                self._save()
+            before = NOTHING
+        self._sent, self._refused = before.sent, before.refused
+        self._narrowed(record)
+        self.counts["SnapshotsNotClosed"] += step.unclosed
+        after = step.after
+        if after.snapshot:
+            after = replace(after, sent=self._sent, refused=self._refused)
+        self._open[record.instance] = after
+        if record.stop:
+            # At once, since its end should not come again.
+            self._save()
+
+    def _narrowed(self, record: Record) -> None:
+        """Post a record; if the receiver refuses it, do so with parts of it, down to what is at fault.
+
+        That is set aside, and all around it is delivered. Other failures are raised: the same record will do later.
+        """
+        if record.stop and not self._may_close(record):
+            logger.error("snapshot %s is not closed: the receiver refused %d elements", record.snapshot, self._refused)
+            self.counts["SnapshotsNotClosed"] += 1
+            record = record.part_of(record.lines, start=record.start)
+        if record.blank:
             return
-        first, second = record.lines.halves()
-        deliver(post, _part(record, first, start=record.start, stop=False), set_aside)
-        deliver(post, _part(record, second, start=False, stop=record.stop), set_aside)
+        try:
+            self._post(record)
+        except (TooLarge, Rejected) as error:
+            parts = list(_parts(record))
+            if len(parts) > 1 and (self._remaining() > NARROWING_SECONDS or record.start or record.stop):
+                for part in parts:
+                    self._narrowed(part)
+            else:
+                self._set_aside(record, error)
+        else:
+            self.counts["Posts"] += 1
+            self._sent += len(record.lines)
 
+    def _may_close(self, record: Record) -> bool:
+        return Progress(sent=self._sent + len(record.lines), refused=self._refused).may_be_closed
 
-def deliver_all(
-    post: Callable[[Record], None],
-    records: Iterable[bytes],
-    dead_letters: DeadLetters,
-    names: Sequence[str] = (),
-) -> int:
-    """Deliver encoded records; answers with the number of POSTs.
+    def _set_aside(self, record: Record, error: ReceiverError) -> None:
+        """Keep what was refused, unless the receiver refuses everything."""
+        try:
+            self._post(record.part_of(Lines()))
+        except (TooLarge, Rejected) as refused:
+            raise Misconfigured(f"the receiver refuses even a message without elements: {refused}") from None
+        if record.start:
+            raise Misconfigured(f"the receiver refuses the start of a snapshot: {error}") from None
+        if record.stop:
+            # It was delivered before, and its answer was lost; or it is not liked: the next snapshot will remove what
+            # is gone, too.
+            logger.warning("the receiver refuses the end of snapshot %s: %s", record.snapshot, error)
+            return
+        self._dead_letters.keep_refused(record, error)
+        self.counts["DeadLetters"] += 1
+        self._refused += len(record.lines)
 
-    `names` are what the records are called in the names of dead letters. Raises DeliveryError, with the position of the
-    first record that was not delivered, as soon as one POST fails for a reason that will pass.
-    """
-
-    def readable() -> Iterator[tuple[int, Record]]:
+    def _readable(self, records: Iterable[bytes], names: Sequence[str]) -> Iterator[Numbered]:
         for position, data in enumerate(records):
             try:
                 yield position, Record.decode(data)
             except RecordError as error:
-                dead_letters.keep_unreadable(_name(names, position), data, error)
+                try:
+                    self._dead_letters.keep_unreadable(names[position] if names else str(position), data, error)
+                except StorageFailed as failure:
+                    raise DeliveryError(0, failure) from failure
+                self.counts["DeadLetters"] += 1
 
-    count = 0
-    for joined in posts(readable()):
+    def _load(self) -> None:
         try:
-            deliver(post, joined.record, partial(dead_letters.keep_refused, _name(names, joined.first)))
-        except ReceiverError as error:
-            raise DeliveryError(joined.first, error) from error
-        count += 1
-    return count
+            self._saved = self._store.load()
+        except StorageFailed as error:
+            raise DeliveryError(0, error) from error
+        self._open = dict(self._saved)
+
+    def _save(self) -> None:
+        """Save what is open, if that is news. Where that fails, the whole batch has to come again."""
+        open_ = {instance: one for instance, one in self._open.items() if one != NOTHING}
+        if open_ == self._saved:
+            return
+        try:
+            self._store.save(open_)
+        except StorageFailed as error:
+            raise DeliveryError(0, error) from error
+        self._saved = open_
+
+    def _save_before_failing(self, position: int, error: Exception) -> None:
+        """Save what was delivered before the position that failed, so that it need not come again."""
+        try:
+            self._save()
+        except DeliveryError as failure:
+            logger.warning("position %d: %s", position, error)
+            raise failure from error
 
 
-def _name(names: Sequence[str], position: int) -> str:
-    return names[position] if names else str(position)
-
-
-def _part(record: Record, lines: Lines, *, start: bool, stop: bool) -> Record:
-    return Record(record.instance_type, record.instance_url, record.snapshot, start=start, stop=stop, lines=lines)
+def _parts(record: Record) -> Iterator[Record]:
+    """The record in parts: its marks by themselves, and halves of its elements."""
+    if record.start and (len(record.lines) or record.stop):
+        yield record.part_of(Lines(), start=True)
+        yield record.part_of(record.lines, stop=record.stop)
+    elif record.stop and len(record.lines):
+        yield record.part_of(record.lines)
+        yield record.part_of(Lines(), stop=True)
+    elif len(record.lines) > 1:
+        for half in record.lines.halves():
+            yield record.part_of(half)
+    else:
+        yield record

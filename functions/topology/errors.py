@@ -13,6 +13,7 @@ AgentError
 │   └── UnexpectedAnswer    AWS answered something else than its model says
 ├── RecordError             a record on the stream is not one of ours
 ├── StreamRefused           Kinesis went on refusing records
+├── StorageFailed           the bucket could not be read or written
 ├── DeliveryError           a record could not be delivered now: it and what follows have to be tried again
 └── ReceiverError           StackState's receiver did not take a POST
     ├── ReceiverUnavailable     down, throttling or unreachable: the same POST works later
@@ -96,10 +97,14 @@ class StreamRefused(AgentError):
     """Kinesis went on refusing records; the message holds its last reason."""
 
 
+class StorageFailed(AgentError):
+    """The bucket of states and dead letters could not be read or written."""
+
+
 class DeliveryError(AgentError):
     """The record at `position`, and so those that follow it, could not be delivered for now."""
 
-    def __init__(self, position: int, error: "ReceiverError") -> None:
+    def __init__(self, position: int, error: AgentError) -> None:
         super().__init__(str(error))
         self.position = position
 

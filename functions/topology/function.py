@@ -1,18 +1,38 @@
 """What the handlers have in common: made once per process, and kept for the invocations that follow."""
 
+import logging
 import os
-from functools import cache
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, cached_property
+from typing import Any, Protocol
 
 import boto3
+from aws_lambda_powertools import Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from botocore.exceptions import BotoCoreError, ClientError
 
 from topology.collect import Account
 from topology.dead_letters import DeadLetters
-from topology.receiver import Receiver
+from topology.deliver import Delivery
+from topology.errors import DeliveryError, Misconfigured, ReceiverError, ReceiverUnavailable
+from topology.progress import ProgressStore
+from topology.receiver import Connection, Receiver
 from topology.records import Record
 from topology.resources import ALL
 from topology.settings import Settings
 from topology.stream import Stream
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def _at_the_first_record() -> Iterator[None]:
+    """Raise DeliveryError in place of what keeps us from delivering anything."""
+    try:
+        yield
+    except ReceiverError as error:
+        raise DeliveryError(0, error) from error
 
 
 class Context(Protocol):
@@ -46,7 +66,11 @@ class Function:
     def __init__(self) -> None:
         self.settings = Settings.from_environment(os.environ)
         self.remaining = Remaining()
-        self.session = boto3.Session(region_name=self.settings.region)
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """The session that all clients come from; made when the first is needed, not while the function starts."""
+        return boto3.Session(region_name=self.settings.region)
 
     @cache  # noqa: B019  one object per process
     def account(self, function_arn: str) -> Account:
@@ -59,23 +83,66 @@ class Function:
             ALL,
             mask_values=settings.mask_values,
             remaining=self.remaining,
+            api_share=settings.api_share,
         )
 
     @cache  # noqa: B019
     def stream(self, account_id: str) -> Stream:
         """The stream that all functions share."""
         key = f"{self.settings.instance_type}/{self.instance_url(account_id)}"
-        return Stream(self.session.client("kinesis"), self.settings.stream, key)
+        return Stream(self.session.client("kinesis"), self.settings.stream, key, self.remaining)
+
+    @contextmanager
+    def delivery(self, function_name: str, metrics: Metrics) -> Iterator[Delivery]:
+        """What delivers to the receiver in this invocation, and what it did as metrics.
+
+        Raises DeliveryError at the start, too: without the API key nothing can be delivered.
+        """
+        if self.settings.skip_tls_verify:
+            logger.warning("the receiver's certificate is not verified: STACKSTATE_SKIP_TLS_VERIFY is true")
+        misconfigured = failed = False
+        try:
+            with _at_the_first_record():
+                receiver = self.receiver(function_name)
+            delivery = Delivery(receiver.post, self.dead_letters(), self.progress(), self.remaining)
+            try:
+                yield delivery
+            finally:
+                for name, count in delivery.counts.items():
+                    metrics.add_metric(name, MetricUnit.Count, count)
+        except DeliveryError as error:
+            failed, misconfigured = True, isinstance(error.__cause__, Misconfigured)
+            raise
+        finally:
+            metrics.add_metric("DeliveryFailures", MetricUnit.Count, failed)
+            metrics.add_metric("ReceiverMisconfigured", MetricUnit.Count, misconfigured)
+            if misconfigured:
+                # A person may mend the key while this process lives.
+                Function.receiver.cache_clear()
 
     @cache  # noqa: B019
     def receiver(self, function_name: str) -> Receiver:
-        """StackState's receiver."""
-        return Receiver(self.settings.base_url, self._api_key(), function_name, self.remaining)
+        """StackState's receiver, over a connection that outlives the invocation."""
+        settings = self.settings
+        connection = Connection(
+            settings.base_url, settings.encoding, settings.ca_bundle, verify=not settings.skip_tls_verify
+        )
+        return Receiver(connection, self._api_key(), function_name, self.remaining)
 
     @cache  # noqa: B019
     def dead_letters(self) -> DeadLetters:
         """Where refused elements go."""
-        return DeadLetters(self.session.client("s3"), self.settings.dead_letter_bucket)
+        return DeadLetters(self.s3, self.settings.dead_letter_bucket)
+
+    @cache  # noqa: B019
+    def progress(self) -> ProgressStore:
+        """Where it is kept which snapshot is open at the receiver."""
+        return ProgressStore(self.s3, self.settings.state_bucket, self.settings.state_prefix)
+
+    @cached_property
+    def s3(self) -> Any:
+        """A client of the bucket."""
+        return self.session.client("s3")
 
     def instance_url(self, account_id: str) -> str:
         """The url of the receiver's instance: as set, else the account's id."""
@@ -86,8 +153,18 @@ class Function:
         return Record(self.settings.instance_type, self.instance_url(account_id), snapshot)
 
     def _api_key(self) -> str:
-        if self.settings.api_key:
-            return self.settings.api_key
-        secrets = self.session.client("secretsmanager")
-        key: str = secrets.get_secret_value(SecretId=self.settings.api_key_secret)["SecretString"]
-        return key.strip()
+        key = self.settings.api_key or self._secret()
+        if not (key.isascii() and key.isprintable() and key and " " not in key):
+            raise Misconfigured("the API key is malformed: the secret must hold the key alone, without spaces")
+        return key
+
+    def _secret(self) -> str:
+        try:
+            secrets = self.session.client("secretsmanager")
+            answer = secrets.get_secret_value(SecretId=self.settings.api_key_secret)
+        except ClientError as error:
+            raise Misconfigured(f"the API key cannot be read: {error}") from error
+        except BotoCoreError as error:
+            raise ReceiverUnavailable(f"the API key cannot be read: {error}") from error
+        key: str = answer.get("SecretString", "").strip()
+        return key

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from topology.errors import SettingError
@@ -15,13 +16,22 @@ VARIABLES = (
     "STACKSTATE_CONFIGURATION_ID",
     "STACKSTATE_INSTANCE_TYPE",
     "STACKSTATE_INSTANCE_URL",
+    "STACKSTATE_ENCODING",
+    "STACKSTATE_CA_BUNDLE",
+    "STACKSTATE_SKIP_TLS_VERIFY",
     "TOPOLOGY_STREAM",
     "TOPOLOGY_STATE_BUCKET",
     "TOPOLOGY_STATE_PREFIX",
     "TOPOLOGY_DEAD_LETTER_BUCKET",
     "TOPOLOGY_REGIONS",
     "TOPOLOGY_MASK_VALUES",
+    "TOPOLOGY_API_SHARE",
+    # Read by requests and boto3, not here.
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
 )
+ENCODINGS = ("deflate", "gzip", "none")
 
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 RECEIVER_PATHS = ("/stsAgent/intake", "/stsAgent")
@@ -44,8 +54,18 @@ class Settings:
     """Of the receiver, without `/stsAgent`; empty in functions that only write to the stream."""
     api_key_secret: str
     api_key: str
+    encoding: str
+    """Of what is sent to the receiver: one of ENCODINGS."""
+    ca_bundle: str
+    """Path or PEM text of the certificates that the receiver is checked against; empty: the public ones."""
+    skip_tls_verify: bool
+    state_bucket: str
+    """Empty: nothing is kept."""
+    state_prefix: str
     dead_letter_bucket: str
     mask_values: bool
+    api_share: float
+    """What part of the rates that AWS documents for the account's calls may be used."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -68,8 +88,14 @@ class Settings:
             base_url=base_url,
             api_key_secret=secret,
             api_key=key,
+            encoding=_encoding(environment.get("STACKSTATE_ENCODING", "")),
+            ca_bundle=_ca_bundle(environment.get("STACKSTATE_CA_BUNDLE", "")),
+            skip_tls_verify=_flag(environment, "STACKSTATE_SKIP_TLS_VERIFY", default=False),
+            state_bucket=environment.get("TOPOLOGY_STATE_BUCKET", "").strip(),
+            state_prefix=environment.get("TOPOLOGY_STATE_PREFIX", "").strip(),
             dead_letter_bucket=environment.get("TOPOLOGY_DEAD_LETTER_BUCKET", "").strip(),
             mask_values=_flag(environment, "TOPOLOGY_MASK_VALUES", default=True),
+            api_share=_percent(environment, "TOPOLOGY_API_SHARE", default=50) / 100,
         )
 
 
@@ -91,12 +117,37 @@ def _base_url(text: str) -> str:
     return url
 
 
+def _encoding(text: str) -> str:
+    encoding = text.strip().lower() or ENCODINGS[0]
+    if encoding not in ENCODINGS:
+        raise SettingError(f"STACKSTATE_ENCODING is {text!r}: it must be one of {', '.join(ENCODINGS)}")
+    return encoding
+
+
+def _ca_bundle(text: str) -> str:
+    bundle = text.strip()
+    begins, ends = (bundle.count(f"-----{mark} CERTIFICATE-----") for mark in ("BEGIN", "END"))
+    if begins != ends or (bundle and not begins and not Path(bundle).is_file()):
+        raise SettingError(
+            f"STACKSTATE_CA_BUNDLE is {bundle[:80]!r}: it must be certificates as PEM text, or the path of a file with "
+            "them that the function can read, such as /opt/ca.pem of a layer"
+        )
+    return bundle
+
+
 def _regions(text: str, default: str) -> tuple[str, ...]:
     regions = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip())) or (default,)
     for name in regions:
         if not REGION.fullmatch(name):
             raise SettingError(f"TOPOLOGY_REGIONS has {name!r}: give region names such as eu-west-1, with commas")
     return regions
+
+
+def _percent(environment: Mapping[str, str], name: str, *, default: int) -> int:
+    text = environment.get(name, "").strip()
+    if text and not (text.isdecimal() and 1 <= int(text) <= 100):
+        raise SettingError(f"{name} is {text!r}: it must be a percentage from 1 to 100")
+    return int(text) if text else default
 
 
 def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

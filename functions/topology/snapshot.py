@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from topology.elements import Component, Finding, Incomplete, LeftOut, Relation
-from topology.records import Packer, Record
+from topology.records import Packer, Record, numbered
 
 
 @dataclass
@@ -65,11 +65,14 @@ def snapshot_records(packer: Packer, summary: Summary, mark: Record) -> Iterator
     """The records of a snapshot: its start, its elements, and its end if it is complete.
 
     `mark` is an empty record of the snapshot. Start and end travel on their own, so that they can be sent before and
-    after everything else, whatever has to be sent again in between.
+    after everything else, whatever has to be sent again in between. All of them are counted, so that a reader knows
+    whether it has had every one.
     """
-    mark.start = True
+    slices = packer.records()
+    mark.start, mark.complete, mark.last = True, summary.complete, len(slices) + summary.complete
     yield mark.encode()
-    yield from packer.records()
+    for part, data in enumerate(slices, 1):
+        yield numbered(data, part)
     if summary.complete:
-        mark.start, mark.stop = False, True
+        mark.start, mark.stop, mark.part = False, True, mark.last
         yield mark.encode()

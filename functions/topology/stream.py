@@ -5,13 +5,34 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from topology.errors import StreamRefused
 
 # Kinesis takes 500 records or 5 MB in one request; half of that leaves room for the partition keys.
 BATCH_RECORDS = 500
 BATCH_BYTES = 2_500_000
+# In a row, without Kinesis taking anything. A shard takes 1 MB a second, so a large snapshot is slowed down for long.
 ATTEMPTS = 12
 LONGEST_PAUSE_SECONDS = 10.0
+# Of the remaining time, what is left for everything but waiting and writing.
+RESERVE_SECONDS = 5.0
+# What passes by itself; a server's own errors do, too.
+PASSING = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "LimitExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "KMSThrottlingException",
+        "ResourceInUseException",
+        "InternalFailure",
+        "InternalFailureException",
+        "ServiceUnavailable",
+        "ExpiredTokenException",
+    }
+)
 
 
 class Stream:
@@ -21,13 +42,22 @@ class Stream:
         client: boto3's Kinesis client.
         name: of the stream.
         partition_key: one per instance, so that all its records share a shard.
+        remaining: seconds left to this invocation.
         sleep: waits seconds.
     """
 
-    def __init__(self, client: Any, name: str, partition_key: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        partition_key: str,
+        remaining: Callable[[], float] = lambda: float("inf"),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._name = name
         self._key = partition_key
+        self._remaining = remaining
         self._sleep = sleep
 
     def write(self, records: Iterable[bytes]) -> int:
@@ -52,16 +82,33 @@ class Stream:
 
     def _put(self, batch: Sequence[bytes]) -> None:
         """Put a batch; from the first refused record on it is put again, so that none overtakes another."""
-        reason = ""
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while True:
+            taken, reason = self._put_once(batch)
+            batch = batch[taken:]
+            if not batch:
+                return
+            attempt = 1 if taken else attempt + 1
+            pause = min(LONGEST_PAUSE_SECONDS, 0.1 * 2**attempt) * random.uniform(0.5, 1)  # noqa: S311
+            if attempt == ATTEMPTS or pause + RESERVE_SECONDS > self._remaining():
+                raise StreamRefused(f"stream {self._name} does not take {len(batch)} records: {reason}")
+            self._sleep(pause)
+
+    def _put_once(self, batch: Sequence[bytes]) -> tuple[int, str]:
+        """How many of the first records Kinesis took, and why not the next. Raises StreamRefused for good reasons."""
+        try:
             answer = self._client.put_records(
                 StreamName=self._name, Records=[{"Data": record, "PartitionKey": self._key} for record in batch]
             )
-            refused = [index for index, entry in enumerate(answer["Records"]) if entry.get("ErrorCode")]
-            if not refused:
-                return
-            first = answer["Records"][refused[0]]
-            reason = f"{first['ErrorCode']}: {first.get('ErrorMessage', '')}"
-            batch = batch[refused[0] :]
-            self._sleep(min(LONGEST_PAUSE_SECONDS, 0.1 * 2**attempt) * random.uniform(0.5, 1))  # noqa: S311
-        raise StreamRefused(f"stream {self._name} refused {len(batch)} records {ATTEMPTS} times: {reason}")
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if error.response.get("Error", {}).get("Code") not in PASSING and status < 500:
+                raise StreamRefused(f"stream {self._name}: {error}") from error
+            return 0, str(error)
+        except BotoCoreError as error:
+            # No answer. What was taken all the same comes twice, which is harmless.
+            return 0, str(error)
+        for index, entry in enumerate(answer["Records"]):
+            if entry.get("ErrorCode"):
+                return index, f"{entry['ErrorCode']}: {entry.get('ErrorMessage', '')}"
+        return len(batch), ""

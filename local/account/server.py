@@ -28,6 +28,7 @@ from local.account.cloudtrail import CloudTrail
 from local.account.eventbridge import EventBridge
 from local.account.iam import Gate
 from local.account.moto_adapted import adapt_moto, hand_invocations_to
+from local.account.queues import start_message_move_task
 from local.account.wire import INVOKED_BY, Answer, Call, buffered, recognise
 
 ACCOUNT_ID = "123456789012"
@@ -121,6 +122,7 @@ class Front:
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.handlers: dict[tuple[str, str], Handler] = {
             ("lambda", "Invoke"): account.invoke_function,
+            ("sqs", "StartMessageMoveTask"): lambda call: start_message_move_task(call, account.client),
             ("events", "PutEvents"): account.events.put_events,
             ("events", "TestEventPattern"): account.events.test_event_pattern,
             **{("cloudformation", name): handler for name, handler in account.stacks.handlers.items()},

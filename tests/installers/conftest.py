@@ -16,7 +16,7 @@ import pytest
 from local.account import Account
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ("install.sh", "uninstall.sh", "aws.sh", "template.yaml")
+SHIPPED = ("install.sh", "uninstall.sh", "dead-letters.sh", "aws.sh", "template.yaml")
 KEY = "receiver-key-7d41c0ffee"
 BASE_URL = "https://stackstate.example.com/receiver"
 

@@ -22,6 +22,8 @@ WRONG = {
     "an unknown option": (["--fast", "x", BASE_URL, KEY, "1"], "unknown option --fast"),
     "an option without its value": ([BASE_URL, KEY, "1", "--region"], "--region needs a value"),
     "a suffix without hyphen": (["--name-suffix", "b", BASE_URL, KEY, "1"], "must begin with a hyphen"),
+    "certificates that are not there": (["--ca-bundle=/nowhere.pem", BASE_URL, KEY, "1"], "cannot be read"),
+    "a file without certificates": (["--ca-bundle=/dev/null", BASE_URL, KEY, "1"], "has no certificate in PEM form"),
     "an unknown architecture": (["--architecture=riscv", BASE_URL, KEY, "1"], "must be arm64 or x86_64"),
 }
 
@@ -47,7 +49,25 @@ def test_uninstall_refuses(offline: Installer, arguments: list[str], reason: str
     assert (run.status, reason in run.output) == (2, True)
 
 
-@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh"])
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "what to do?"),
+        (["drop"], "unknown command drop"),
+        (["show"], "show needs a KEY"),
+        (["replay", "dead-letters/refused/x", "1", "2"], "one KEY at a time"),
+        (["list", "1", "2"], "list takes a configuration id"),
+        (["replay", "state/1/delivery.json"], "is no KEY"),
+        (["--all", "list"], "unknown option --all"),
+    ],
+)
+def test_dead_letters_refuses(offline: Installer, arguments: list[str], reason: str) -> None:
+    run = offline.run("dead-letters.sh", *arguments)
+
+    assert (run.status, reason in run.output) == (2, True), run.output
+
+
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "dead-letters.sh"])
 def test_help_names_every_option_that_the_script_takes(offline: Installer, script: str) -> None:
     labels = re.findall(r"^ +(--[a-z][a-z |-]*)\)", (offline.folder / script).read_text(), re.MULTILINE)
     options = {word for label in labels for word in label.split() if word.startswith("--")}
@@ -59,7 +79,7 @@ def test_help_names_every_option_that_the_script_takes(offline: Installer, scrip
     assert not {option for option in options if option not in run.output}
 
 
-@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh"])
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "dead-letters.sh"])
 def test_version_is_that_of_the_template(offline: Installer, script: str) -> None:
     run = offline.run(script, "--version")
 
@@ -83,9 +103,9 @@ def test_without_a_region_it_says_how_to_name_one(offline: Installer) -> None:
     assert "no region: name it with --region" in run.output
 
 
-@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh"])
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "dead-letters.sh"])
 def test_without_credentials_it_says_what_aws_says(offline: Installer, script: str) -> None:
-    arguments = ["1"] if script == "uninstall.sh" else [BASE_URL, KEY, "1"]
+    arguments = {"uninstall.sh": ["1"], "dead-letters.sh": ["list"]}.get(script, [BASE_URL, KEY, "1"])
 
     run = offline.run(script, *arguments, "--profile", "nobody", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
 
@@ -95,5 +115,5 @@ def test_without_credentials_it_says_what_aws_says(offline: Installer, script: s
 
 
 def test_the_scripts_can_be_run_as_they_are_checked_out() -> None:
-    for script in ("install.sh", "uninstall.sh"):
+    for script in ("install.sh", "uninstall.sh", "dead-letters.sh"):
         assert os.access(Path(__file__).parents[2] / script, os.X_OK)
