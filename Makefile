@@ -4,6 +4,9 @@ PYTHON ?= python3
 UV     := .venvs/uv/bin/uv
 BIN    := .venv/bin
 
+# Where a company inspects its traffic, the machine knows the certificates for it, and uv by itself does not.
+export UV_SYSTEM_CERTS := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help environment demo test check build build-local bench generate pictures lock format chromium clean
 

@@ -27,6 +27,9 @@ MANY = settings(
     max_examples=int(os.environ.get("SCHEDULES", "1500")), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
+# Of processes that were killed before they had any.
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
+
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "f", "poison 1", "poison 2"])
 # What no schedule deletes: once the receiver has it, it may never be without it.
 PERMANENT = {"a", "b", "c"}

@@ -36,6 +36,28 @@ def environment(account: Account, function: str) -> dict[str, str]:
     return dict(found["Environment"]["Variables"])
 
 
+def test_the_way_to_stackstate_is_passed_on(installer: Installer, account: Account, tmp_path: Path) -> None:
+    body = "\n".join(["MIIB" * 16] * 20)
+    marked = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+    (tmp_path / "ca.pem").write_text(f"our own authority\r\n{marked}")
+    (tmp_path / "many.pem").write_text(marked * 3)
+    options = ["--topo-cron-only", "--name-suffix=-way", "--skip-tls-verify", "--encoding", "none"]
+    options += ["--proxy", "http://proxy.example.com:3128", "--no-proxy", ".amazonaws.com"]
+
+    run = installer.install("way", *options, "--ca-bundle", str(tmp_path / "ca.pem"))
+    large = installer.install("large", "--ca-bundle", str(tmp_path / "many.pem"))
+
+    assert run.status == 0, run.output
+    function = account.client("lambda").get_function_configuration(FunctionName="stackstate-topo-cron-way")
+    variables = function["Environment"]["Variables"]
+    assert pem(variables["STACKSTATE_CA_BUNDLE"]) == marked
+    assert variables["STACKSTATE_SKIP_TLS_VERIFY"] == "true"
+    assert variables["STACKSTATE_ENCODING"] == "none"
+    assert variables["HTTPS_PROXY"] == variables["HTTP_PROXY"] == "http://proxy.example.com:3128"
+    assert variables["NO_PROXY"] == ".amazonaws.com"
+    assert (large.status, "is too large" in large.output) == (2, True)
+
+
 def test_a_full_installation_has_three_functions_between_queue_stream_and_receiver(full: Run, account: Account) -> None:
     found = outputs(account, "full-1")
 
