@@ -1,12 +1,14 @@
 """install.sh with the real AWS CLI against the local account."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.account import Account
 from tests.installers.conftest import BASE_URL, KEY, Installer, Run
+from topology.receiver import pem
 
 
 @pytest.fixture(scope="module")
