@@ -58,6 +58,7 @@ class Installer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # so that its processes can be told from those of other tests
         )
         commands: set[str] = set()
         watcher = threading.Thread(target=watch, args=(process, commands))
@@ -76,6 +77,8 @@ def watch(process: "subprocess.Popen[str]", commands: set[str]) -> None:
     while process.poll() is None:
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
+                if os.getsid(int(path.parent.name)) != process.pid:
+                    continue
                 line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:  # it ended meanwhile
                 continue

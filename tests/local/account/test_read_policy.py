@@ -37,6 +37,7 @@ NOT_CALLED = {
     "sns:ListTagsForResource",
     "sqs:ListQueueTags",
     "s3:GetBucketLocation",
+    "s3:GetBucketTagging",
 }
 
 
