@@ -160,7 +160,7 @@ def test_everything_is_read_beyond_one_page(
     )
 
     assert set(opened.snapshot().components) == {"a", "b"}
-    assert [one["MaxResults"] for one in asked] == [1000, 1000]
+    assert [one["MaxResults"] for one in asked] == [200, 200]
 
 
 def test_instances_are_read_beyond_one_page(account: OpenAccount) -> None:
