@@ -9,7 +9,7 @@ from botocore.stub import Stubber
 
 from tests.account import ACCOUNT_ID, REGION, TestAccount, api_call
 from topology.collect import Account, snapshot
-from topology.elements import Component, Incomplete
+from topology.elements import Component, Incomplete, Telemetry, wire_telemetry
 from topology.errors import (
     Denied,
     DeniedByOrganization,
@@ -95,6 +95,18 @@ def test_a_denied_detail_is_left_out_and_its_action_named_once(aws: Any, account
     assert not found.incomplete
 
 
+def test_a_kind_that_could_not_be_read_is_told_as_an_event_once(aws: Any, account: Open) -> None:
+    queues(aws, "one", "two")
+    opened = account(sqs.QUEUE)
+    refuse(opened, "sqs", "get_queue_attributes", client_error("AccessDenied"))
+
+    [event] = opened.snapshot().telemetry
+
+    assert (event.event_type, event.title) == ("aws_agent_check_error", "Denied in api sqs component_type aws.sqs")
+    assert event.tags == ("aws_region:eu-west-1", "account_id:123456789012", "process:sqs|aws.sqs")
+    assert "host" not in wire_telemetry(event, 5)
+
+
 def test_a_throttled_detail_makes_the_scope_incomplete_and_no_half_component(aws: Any, account: Open) -> None:
     queues(aws, "one")
     opened = account(sqs.QUEUE)
@@ -151,7 +163,7 @@ def test_a_run_that_has_no_time_left_stops_and_says_so(aws: Any) -> None:
     queues(aws, "one")
     opened = Account.open(aws, ACCOUNT_ID, (REGION,), [sqs.QUEUE], remaining=lambda: 3)
 
-    [incomplete] = list(snapshot(opened))
+    [incomplete] = [one for one in snapshot(opened) if not isinstance(one, Telemetry)]
 
     assert isinstance(incomplete, Incomplete)
     assert isinstance(incomplete.error, TimeRanOut)

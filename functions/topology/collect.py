@@ -26,6 +26,7 @@ from topology.elements import (
     Relation,
     Scope,
     StackResource,
+    Telemetry,
 )
 from topology.read import Reader, unique
 
@@ -129,7 +130,15 @@ def snapshot(account: Account) -> Iterator[Finding]:
     with ThreadPoolExecutor(WORKERS, "call") as pool:
 
         def read(scope: Scope, resources: Sequence[Resource], put: Callable[[Finding], None]) -> None:
-            reader = Reader(account.clients[scope.region], scope, pool, put)
+            failed: set[Resource] = set()
+
+            def report(finding: Finding) -> None:
+                put(finding)
+                if isinstance(finding, Incomplete) and resource not in failed:
+                    failed.add(resource)
+                    put(check_error(scope, resource, finding))
+
+            reader = Reader(account.clients[scope.region], scope, pool, report)
             for resource in resources:
                 for item in reader.items(resource):
                     for element in spoken(account, resource, scope, item, names):
@@ -147,6 +156,18 @@ def snapshot(account: Account) -> Iterator[Finding]:
     yield from (relation for relation in waiting if relation.id not in deleted)
     for scope, link in links:
         yield from linked(account, scope, link, names, known_only=True)
+
+
+def check_error(scope: Scope, resource: Resource, failure: Incomplete) -> Telemetry:
+    """The event by which the StackPack hears that a kind of component could not be read."""
+    type_ = resource.components[0] if resource.components else resource.kind
+    return Telemetry(
+        "aws_agent_check_error",
+        f"{type(failure.error).__name__} in api {scope.service} component_type {type_}",
+        str(failure.error),
+        "",
+        (f"aws_region:{scope.region}", f"account_id:{scope.account}", f"process:{scope.service}|{type_}"),
+    )
 
 
 def side_by_side(works: Sequence[tuple[Callable[..., None], tuple[Any, ...]]]) -> Iterator[Finding]:

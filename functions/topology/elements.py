@@ -118,13 +118,13 @@ def wire_relation(relation: Relation) -> Json:
 
 def wire_telemetry(telemetry: Telemetry, timestamp: int) -> Json:
     """The event as the receiver wants it; `timestamp` is in seconds since 1970."""
-    return {
+    host = {"host": telemetry.host} if telemetry.host else {}
+    return host | {
         "event_type": telemetry.event_type,
         "source_type_name": telemetry.event_type,
         "msg_title": telemetry.title,
         "msg_text": telemetry.text,
         "timestamp": timestamp,
-        "host": telemetry.host,
         "tags": list(telemetry.tags),
     }
 
