@@ -33,7 +33,7 @@ from topology.elements import Component, Relation
 from topology.progress import ProgressStore
 from topology.receiver import COMPRESSION_LEVEL, Connection, Receiver
 from topology.records import Packer, Record
-from topology.snapshot import Summary, snapshot_records
+from topology.snapshot import marked
 
 COMPONENTS = 100_000
 # What Lambda hands over at once: 6 MB of base64, of at most the mapping's 100 records.
@@ -71,15 +71,13 @@ def component(number: int, chance: random.Random) -> Component:
 def write_records(path: Path, components: int) -> None:
     """Write a snapshot's records to a file: each after its length, in four bytes."""
     chance = random.Random(1)
-    packer = Packer(*INSTANCE, int(time.time()), "bench")
-    summary = Summary()
+    packer = Packer(*INSTANCE, int(time.time()))
     for number in range(components):
         one = component(number, chance)
         packer.add(one)
         packer.add(Relation(one.id, "uses service", one.data["VpcConfig"]["VpcId"]))
-        summary.components[one.type] += 1
     with path.open("wb") as file:
-        for record in snapshot_records(packer, summary, Record(*INSTANCE, "bench")):
+        for record in marked(packer.records(), Record(*INSTANCE, "bench"), closed=True):
             file.write(len(record).to_bytes(4) + record)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import boto3
 
-from topology.collect import Account, NotYet, changes, snapshot
+from topology.collect import Account, Gone, Read, Unsettled, changes, snapshot
 from topology.declare import Resource
-from topology.elements import Component, Deleted, Finding, Incomplete, LeftOut, Relation, Telemetry
+from topology.elements import Component, Deleted, Incomplete, LeftOut, Relation, StackResource, Telemetry
 from topology.events import Meaning, meaning, merged
+from topology.links import Names
 
 ACCOUNT_ID = "123456789012"
 REGION = "eu-west-1"
@@ -19,7 +20,7 @@ REGION = "eu-west-1"
 class Findings:
     """What a snapshot or a look after events found, by kind."""
 
-    all: list[Finding | NotYet]
+    all: list[Any]
 
     @property
     def components(self) -> dict[str, Component]:
@@ -46,11 +47,46 @@ class Findings:
         return [one for one in self.all if isinstance(one, LeftOut)]
 
     @property
-    def not_yet(self) -> list[NotYet]:
-        return [one for one in self.all if isinstance(one, NotYet)]
+    def unsettled(self) -> list[Unsettled]:
+        return [one for one in self.all if isinstance(one, Unsettled)]
 
     def of_type(self, type_: str) -> list[Component]:
         return [one for one in self.components.values() if one.type == type_]
+
+
+def findings(account: Account, found: Sequence[Any], *, known_only: bool = True) -> Findings:
+    """What was found as elements, each item's in order; relations between scopes last."""
+    names = Names(account.resources)
+    reads = [one for one in found if isinstance(one, Read)]
+    for read in reads:
+        for element in read.elements:
+            if isinstance(element, Component):
+                names.add(read.resource, read.scope, read.key, element.type, element.id)
+    every = [element for read in reads for element in read.elements]
+    suppressed = {one.id for one in every if isinstance(one, Deleted)}
+    elements: list[Any] = []
+    for one in found:
+        match one:
+            case Read():
+                elements += [
+                    element
+                    for element in one.elements
+                    if not isinstance(element, StackResource)
+                    and not (one.resource.gives_way_to and isinstance(element, Relation) and element.id in suppressed)
+                ]
+            case Gone():
+                id_of = one.touched.resource.component_id
+                if id_ := id_of(one.touched.scope, one.touched.key) if id_of else "":
+                    elements.append(Deleted(id_))
+            case Deleted():
+                if one.id not in {element.id for element in every if isinstance(element, Component | Relation)}:
+                    elements.append(one)
+            case Incomplete() | LeftOut() | Telemetry() | Unsettled():
+                elements.append(one)
+    for read in reads:
+        for link in (one.link for one in read.elements if isinstance(one, StackResource)):
+            elements += names.relations(read.scope, link, known_only=known_only)
+    return Findings(elements)
 
 
 class TestAccount:
@@ -67,7 +103,7 @@ class TestAccount:
         return self.opened.clients[region or self.opened.regions[0]].clients[service]
 
     def snapshot(self) -> Findings:
-        return Findings(list(snapshot(self.opened)))
+        return findings(self.opened, list(snapshot([self.opened])))
 
     def meaning(self, event: dict[str, Any]) -> Meaning:
         return meaning(self.opened, event)
@@ -75,7 +111,7 @@ class TestAccount:
     def after(self, *events: dict[str, Any]) -> Findings:
         """What looking again after the events finds."""
         touched = merged(one for event in events for one in self.meaning(event).touched)
-        return Findings(list(changes(self.opened, touched)))
+        return findings(self.opened, list(changes(self.opened, touched)), known_only=False)
 
 
 def api_call(

@@ -7,7 +7,7 @@ import pytest
 
 from bench.__main__ import ACCOUNT, COLLECT, FLOOR
 from bench.measure import Server, serving
-from tests.account import ACCOUNT_ID, REGION, Findings
+from tests.account import ACCOUNT_ID, REGION, Findings, findings
 from topology.collect import Account, snapshot
 from topology.elements import Incomplete, LeftOut
 from topology.resources import ALL
@@ -31,8 +31,8 @@ def opened(server: Server, credentials: None, monkeypatch: pytest.MonkeyPatch) -
 
 
 def seen(account: Account) -> tuple[Findings, frozenset[str]]:
-    findings = Findings(list(snapshot(account)))
-    return findings, frozenset(findings.components)
+    found = findings(account, list(snapshot([account])))
+    return found, frozenset(found.components)
 
 
 def test_the_account_has_a_resource_of_every_type_that_is_declared(server: Server) -> None:
@@ -43,10 +43,10 @@ def test_the_account_has_a_resource_of_every_type_that_is_declared(server: Serve
 
 
 def test_a_snapshot_sees_everything_that_was_seeded(server: Server, opened: Account) -> None:
-    findings, ids = seen(opened)
+    found, ids = seen(opened)
 
     assert server.unseen(ids) == {}
-    assert [*findings.incomplete, *findings.left_out] == []
+    assert [*found.incomplete, *found.left_out] == []
 
 
 def test_a_snapshot_takes_few_more_calls_than_the_floor(server: Server) -> None:
@@ -73,14 +73,14 @@ def test_a_denied_call_is_named_and_costs_no_other_service_anything(server: Serv
     unnamed, lost_elsewhere, lost_silently = [], [], []
     for operation in server.ask("/__calls")["by_operation"]:
         server.ask("/__config", {"deny": [operation]})
-        findings, ids = seen(opened)
-        failures: list[Incomplete | LeftOut] = [*findings.incomplete, *findings.left_out]
+        found, ids = seen(opened)
+        failures: list[Incomplete | LeftOut] = [*found.incomplete, *found.left_out]
         lost = everything - ids
         if {failure.error.action for failure in failures} != {action_of(opened, operation)}:
             unnamed.append(operation)
         if {service_of[whole.components[id_].type] for id_ in lost} - {operation.partition(":")[0]}:
             lost_elsewhere.append(operation)
-        if lost and not findings.incomplete:
+        if lost and not found.incomplete:
             lost_silently.append(operation)
 
     assert (unnamed, lost_elsewhere, lost_silently) == ([], [], [])
@@ -100,8 +100,8 @@ def action_of(account: Account, operation: str) -> str:
 def test_throttling_loses_nothing(server: Server, opened: Account, rate: float) -> None:
     server.ask("/__config", {"throttle_rate": rate})
     server.ask("/__calls/reset", {})
-    findings, ids = seen(opened)
+    found, ids = seen(opened)
 
     assert server.ask("/__calls")["throttled"] > 0
     assert server.unseen(ids) == {}
-    assert [*findings.incomplete, *findings.left_out] == []
+    assert [*found.incomplete, *found.left_out] == []

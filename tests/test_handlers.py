@@ -5,7 +5,6 @@ import importlib
 import json
 import sys
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,12 @@ import pytest
 
 from local.receiver import Receiver, running_receiver
 from tests.account import REGION, api_call
+from topology.collect import ScopeRead, scopes
 from topology.elements import Component
 from topology.errors import DeliveryError, SettingError
+from topology.later import DELAYS, LAST_LOOK
 from topology.records import Packer, Record
-from topology.snapshot import Summary, snapshot_records
+from topology.snapshot import marked
 
 STREAM = "stackstate-topo-kinesis"
 BUCKET = "dead-letter-bucket"
@@ -74,6 +75,11 @@ def on_stream(kinesis: Any) -> list[bytes]:
     return [record["Data"] for record in kinesis.get_records(ShardIterator=iterator["ShardIterator"])["Records"]]
 
 
+def told(kinesis: Any) -> list[Record]:
+    """The deltas on the stream, without marks that say nothing to the receiver."""
+    return [record for record in map(Record.decode, on_stream(kinesis)) if not record.blank]
+
+
 def batch(records: list[bytes]) -> dict[str, Any]:
     return {
         "Records": [
@@ -104,7 +110,7 @@ def test_a_snapshot_goes_through_the_stream_to_the_receiver(
     environment.setenv("TOPOLOGY_STREAM", STREAM)
     summary = start("topo_cron").lambda_handler({}, Context("stackstate-topo-cron"))
 
-    assert summary["complete"]
+    assert summary["closed"]
     environment.delenv("TOPOLOGY_STREAM")
     environment.setenv("STACKSTATE_BASE_URL", receiver.base_url)
     secret = aws.client("secretsmanager").create_secret(Name="key", SecretString="key\n")
@@ -137,10 +143,13 @@ def test_an_account_in_which_nothing_is_seen_does_not_empty_the_picture(
     aws.client("s3").delete_bucket(Bucket=BUCKET)
     environment.setenv("TOPOLOGY_STREAM", STREAM)
     stream.create_stream(StreamName="unrelated", ShardCount=1)
-    module = start("topo_cron")
-    environment.setattr(module, "snapshot", lambda _account: iter(()))
+    environment.setattr(
+        "topology.gather.snapshot", lambda accounts, _until: (ScopeRead(one, 0) for one in scopes(accounts))
+    )
 
-    module.lambda_handler({}, Context("stackstate-topo-cron"))
+    ledger = start("topo_cron").lambda_handler({}, Context("stackstate-topo-cron"))
+
+    assert ledger["not_closed_because"] == ["no component was found at all"]
 
     assert not any(Record.decode(data).stop for data in on_stream(stream))
 
@@ -160,7 +169,7 @@ def test_events_become_one_delta(aws: boto3.Session, stream: Any, environment: p
     )
 
     assert answer == {"batchItemFailures": []}
-    [record] = [Record.decode(data) for data in on_stream(stream)]
+    [record] = told(stream)
     assert (record.start, record.stop, record.snapshot) == (False, False, "")
     assert [json.loads(line)["externalId"] for line in record.lines.components] == [
         "arn:aws:sqs:eu-west-1:123456789012:orders"
@@ -179,25 +188,44 @@ def test_a_message_that_is_no_event_fails_alone(
     )
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m-0"}, {"itemIdentifier": "m-2"}]}
-    assert len(on_stream(stream)) == 1
+    assert len(told(stream)) == 1
 
 
 def test_what_was_just_created_comes_again_until_it_counts_as_gone(
     aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("TOPOLOGY_STREAM", STREAM)
+    sqs = aws.client("sqs")
+    changes = sqs.create_queue(QueueName="changes")["QueueUrl"]
+    environment.setenv("TOPOLOGY_CHANGE_QUEUE", changes)
+    environment.setattr("topology.later.DELAYS", (0,) * len(DELAYS))
     url = f"https://sqs.{REGION}.amazonaws.com/123456789012/new"
-    event = api_call("sqs", "CreateQueue", {"queueName": "new"}, {"queueUrl": url})
     handler = start("topo_cwevents").lambda_handler
 
-    early = handler(messages(event), Context("stackstate-topo-cwevents"))
-    assert early == {"batchItemFailures": [{"itemIdentifier": "m-0"}]}
-    assert not on_stream(stream)
+    body: Any = api_call("sqs", "CreateQueue", {"queueName": "new"}, {"queueUrl": url})
+    for _ in range(LAST_LOOK):
+        assert handler(messages(body), Context("stackstate-topo-cwevents")) == {"batchItemFailures": []}
+        assert not told(stream)
+        [again] = sqs.receive_message(QueueUrl=changes)["Messages"]
+        sqs.delete_message(QueueUrl=changes, ReceiptHandle=again["ReceiptHandle"])
+        body = json.loads(again["Body"])
 
-    late = handler(messages(event, count=4), Context("stackstate-topo-cwevents"))
-    assert late == {"batchItemFailures": []}
-    [record] = [Record.decode(data) for data in on_stream(stream)]
+    handler(messages(body), Context("stackstate-topo-cwevents"))
+    [record] = told(stream)
     assert record.lines.deletes == [b'"arn:aws:sqs:eu-west-1:123456789012:new"']
+    assert "Messages" not in sqs.receive_message(QueueUrl=changes)
+
+
+def test_without_a_queue_to_delay_it_in_the_message_of_what_was_just_created_comes_again(
+    aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("TOPOLOGY_STREAM", STREAM)
+    event = api_call("sqs", "CreateQueue", {"queueName": "new"}, {"queueUrl": f"https://sqs.{REGION}/123456789012/new"})
+
+    answer = start("topo_cwevents").lambda_handler(messages(event), Context("stackstate-topo-cwevents"))
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-0"}]}
+    assert not told(stream)
 
 
 def publisher(environment: pytest.MonkeyPatch, receiver: Receiver) -> Any:
@@ -251,10 +279,9 @@ def test_a_snapshot_goes_on_in_another_process_by_what_the_bucket_says(
 ) -> None:
     environment.setenv("TOPOLOGY_STATE_BUCKET", BUCKET)
     environment.setenv("TOPOLOGY_STATE_PREFIX", "state/1000/")
-    packer = Packer("aws", "123456789012", 0, "s")
+    packer = Packer("aws", "123456789012", 0)
     packer.add(Component("i-1", "aws.ec2", {}))
-    summary = Summary(components=Counter({"aws.ec2": 1}))
-    start, slice_, stop = snapshot_records(packer, summary, Record("aws", "123456789012", "s"))
+    start, slice_, stop = marked(packer.records(), Record("aws", "123456789012", "s"), closed=True)
 
     for records in ([start, slice_], [slice_, stop], [stop]):
         handler = publisher(environment, receiver)

@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
 from tests.account import ACCOUNT_ID, REGION, TestAccount, api_call
-from topology.collect import Account, snapshot
-from topology.elements import Component, Incomplete, Telemetry, wire_telemetry
+from topology.collect import Account, Read, snapshot
+from topology.elements import Incomplete, wire_telemetry
 from topology.errors import (
     Denied,
     DeniedByOrganization,
@@ -163,7 +163,7 @@ def test_a_run_that_has_no_time_left_stops_and_says_so(aws: Any) -> None:
     queues(aws, "one")
     opened = Account.open(aws, ACCOUNT_ID, (REGION,), [sqs.QUEUE], remaining=lambda: 3)
 
-    [incomplete] = [one for one in snapshot(opened) if not isinstance(one, Telemetry)]
+    [incomplete] = [one for one in snapshot([opened]) if isinstance(one, Incomplete)]
 
     assert isinstance(incomplete, Incomplete)
     assert isinstance(incomplete.error, TimeRanOut)
@@ -187,9 +187,9 @@ def test_a_bug_in_a_resource_is_an_exception_and_ends_the_run(aws: Any, account:
 def test_whoever_stops_taking_findings_does_not_leave_readers_behind(aws: Any, account: Open) -> None:
     queues(aws, *(f"q{number}" for number in range(20)))
 
-    findings = snapshot(account(sqs.QUEUE).opened)
+    findings = snapshot([account(sqs.QUEUE).opened])
 
-    assert isinstance(next(findings), Component)
+    assert isinstance(next(findings), Read)
     findings.close()  # type: ignore[attr-defined]  # returns, instead of waiting for room in the queue
 
 
@@ -221,7 +221,7 @@ def test_a_created_queue_that_sqs_does_not_know_yet_is_looked_at_later_and_not_d
     found = opened.after(api_call("sqs", "CreateQueue", {"queueName": "new"}, {"queueUrl": url}))
 
     assert not found.deleted
-    assert [one.touched.key for one in found.not_yet] == [url]
+    assert [one.touched.key for one in found.unsettled] == [url]
 
 
 def test_global_services_are_read_once_and_others_in_every_region(aws: Any, account: Open) -> None:

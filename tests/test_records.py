@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from topology.elements import Component, Deleted, Element, Relation, Telemetry
 from topology.errors import RecordError
-from topology.records import KINDS, SLICE_BYTES, SLICE_ELEMENTS, Packer, Record, id_of, line, numbered
+from topology.records import KINDS, PACKED_BYTES, SLICE_ELEMENTS, Packer, Record, id_of, line, slice_of
 from topology.trim import LARGEST_BYTES, NOTE
 
 TEXT = st.text(min_size=1, max_size=20)
@@ -29,8 +29,8 @@ HEAD = (
 )
 
 
-def pack(elements: list[Element], snapshot: str = "") -> list[Record]:
-    packer = Packer("aws", "123456789012", 1_700_000_000, snapshot)
+def pack(elements: list[Element]) -> list[Record]:
+    packer = Packer("aws", "123456789012", 1_700_000_000)
     for element in elements:
         packer.add(element)
     return [Record.decode(data) for data in packer.records()]
@@ -91,7 +91,7 @@ def test_a_record_keeps_to_the_limits_of_a_post() -> None:
     large = pack([Component(f"i-{number}", "aws.ec2", {"Text": "x" * 300_000}) for number in range(10)])
 
     assert [len(record.lines) for record in many] == [SLICE_ELEMENTS, SLICE_ELEMENTS, 1]
-    assert all(record.lines.size <= SLICE_BYTES for record in large)
+    assert all(record.lines.size <= PACKED_BYTES for record in large)
 
 
 def test_an_exact_repetition_is_left_out_and_other_data_under_the_same_id_is_not() -> None:
@@ -157,7 +157,8 @@ def test_a_record_keeps_what_it_is_and_its_place_can_be_given_later() -> None:
     record = Record("aws", "1", "s", start=True, part=0, last=7, complete=True)
 
     assert Record.decode(record.encode()) == record
-    assert Record.decode(numbered(record.encode(), 3)).part == 3
+    placed = Record.decode(slice_of(Record("", "").encode(), record, 3))
+    assert (placed.instance, placed.snapshot, placed.part) == (("aws", "1"), "s", 3)
 
 
 # Nothing compresses worse than text out of all letters at random.

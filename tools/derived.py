@@ -1,7 +1,9 @@
 """What follows from the declarations: IAM actions, EventBridge patterns, and the page about resources."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from botocore.model import Shape
@@ -10,7 +12,7 @@ from tools.examples import emitted
 from tools.models import action, operation_name
 from topology.declare import Call, Change, Resource
 from topology.elements import Component, Scope
-from topology.events import API_CALL, TAGGING_NAMES, TAGGING_SOURCE
+from topology.events import API_CALL, TAG_CHANGE, TAG_CHANGES, TAGGING_NAMES, TAGGING_SOURCE
 from topology.resources import ALL
 
 # AWS's default limit of a pattern, in characters of JSON.
@@ -42,9 +44,11 @@ def patterns(resources: Sequence[Resource] = ALL) -> dict[str, dict[str, Any]]:
             native[place].update(change.names)
             where[place] = change.where
         else:
-            names[change.source or resource.cloudtrail_source].update(change.names)
+            names[_source(resource, change)].update(change.names)
     names[TAGGING_SOURCE].update(TAGGING_NAMES)
     rules = {f"{_title(source)}Calls": api_pattern(source, sorted(found)) for source, found in sorted(names.items())}
+    native[TAG_CHANGES, "tags"].add(TAG_CHANGE)
+    where[TAG_CHANGES, "tags"] = {"service": tagged_services(resources)}
     for own, condition in sorted(native):
         pattern: dict[str, Any] = {"source": [own], "detail-type": sorted(native[own, condition])}
         if where[own, condition]:
@@ -52,6 +56,29 @@ def patterns(resources: Sequence[Resource] = ALL) -> dict[str, dict[str, Any]]:
         number = sum(rule.startswith(f"{_title(own)}Events") for rule in rules)
         rules[f"{_title(own)}Events{number + 1 if number else ''}"] = pattern
     return rules
+
+
+class Reach(Enum):
+    """Where events come up that matter to an installation."""
+
+    REGION = "in the regions that are read"
+    ACCOUNT = "in any region: one reading answers for all of them"
+    GLOBAL = "in the region of the global services alone"
+
+
+def reach(pattern: Mapping[str, Any], resources: Sequence[Resource] = ALL) -> Reach:
+    """Where the events of one of the `patterns` come up."""
+    [source] = pattern.get("detail", {}).get("eventSource") or pattern["source"]
+    about = [one for one, change in declared_changes(resources) if source == _source(one, change)]
+    # No resource: the tagging API, whose events are about resources of all kinds.
+    if not about or any(one.once for one in about):
+        return Reach.ACCOUNT
+    return Reach.GLOBAL if all(one.global_ for one in about) else Reach.REGION
+
+
+def tagged_services(resources: Sequence[Resource]) -> list[str]:
+    """The services in the ARNs of the resources, which is what tag events call them."""
+    return sorted({found[1] for one in resources if (found := re.search(r"arn:\[\^:\]\+:([a-z0-9-]+):", one.arn))})
 
 
 def api_pattern(source: str, names: Sequence[str]) -> dict[str, Any]:
@@ -71,6 +98,10 @@ def api_pattern(source: str, names: Sequence[str]) -> dict[str, Any]:
 def declared_changes(resources: Sequence[Resource] = ALL) -> Iterator[tuple[Resource, Change]]:
     """Every change of every resource."""
     return ((resource, change) for resource in resources for change in resource.changes)
+
+
+def _source(resource: Resource, change: Change) -> str:
+    return change.native or change.source or resource.cloudtrail_source
 
 
 def _title(source: str) -> str:

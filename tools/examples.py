@@ -8,9 +8,9 @@ from botocore.model import Shape
 
 from tools import models
 from topology.aws import search
-from topology.collect import Account, Names, spoken
+from topology.collect import Account, spoken
 from topology.declare import Call, Resource
-from topology.elements import Element, Finding, Scope
+from topology.elements import Element, Incomplete, LeftOut, Scope
 from topology.read import Reader
 from topology.resources import ALL
 
@@ -80,10 +80,10 @@ class Answering:
 def emitted(resource: Resource, scope: Scope, text: Text, *, masked: bool = True) -> list[Element]:
     """The elements that the resource makes of an example of each of its calls."""
     account = Account(scope.account, scope.partition, (scope.region,), ALL, {}, masked)
-    failures: list[Finding] = []
+    failures: list[Incomplete | LeftOut] = []
     with ThreadPoolExecutor(1) as pool:
         reader = Reader(Answering(text), scope, pool, failures.append)  # type: ignore[arg-type]
         items = list(reader.items(resource))
     if failures:
         raise AssertionError(f"{resource.kind}: the example was not read: {failures}")
-    return [element for item in items for element in spoken(account, resource, scope, item, Names())]
+    return [element for item in items for element in spoken(account, resource, scope, item).elements]

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,44 @@ ROOT = Path(__file__).resolve().parent.parent
 RULE = """\
   {name}:
     Type: AWS::Events::Rule
-    Condition: Full
+    Condition: {condition}
     Properties:
-      Description: {description}
+{named}      Description: {description}
       EventPattern:
 {pattern}
       Targets:
+{target}"""
+
+# Names of our own: the queue's policy knows the rules by them, whatever the stack is called.
+HOME_NAME = "      Name: !Sub stackstate-topo${{NameSuffix}}-{name}\n"
+HOME_TARGET = """\
         - Id: changes
           Arn: !GetAtt ChangeQueue.Arn
-          DeadLetterConfig: {{ Arn: !GetAtt ChangeDeadLetterQueue.Arn }}
+          DeadLetterConfig: { Arn: !GetAtt ChangeDeadLetterQueue.Arn }
 """
+
+FORWARD_TARGET = """\
+        - Id: home
+          Arn: {bus}
+          RoleArn: !GetAtt ForwardRole.Arn
+          DeadLetterConfig: {{ Arn: !GetAtt DeadLetterQueue.Arn }}
+"""
+# When a rule forwards, by where its events matter: conditions of the templates that forward.
+FORWARD_CONDITIONS = {
+    derived.Reach.REGION: "RegionIsRead",
+    derived.Reach.ACCOUNT: "Forwards",
+    derived.Reach.GLOBAL: "HasGlobalServices",
+}
+# The default bus of the installation, as each of these templates knows it.
+HOME_BUS = {
+    "forwarding.yaml": "!Ref HomeEventBusArn",
+    "cross-account.yaml": "!Sub arn:${AWS::Partition}:events:${HomeRegion}:${MainAccountId}:event-bus/default",
+}
 
 READ_POLICY = """\
   ReadPolicy:
     Type: AWS::IAM::ManagedPolicy
-    Condition: NeedsReadPolicy
+    Condition: {condition}
     Properties:
       Description: What StackState's topology functions may read in this account.
       Path: !Ref RolePath
@@ -58,23 +80,52 @@ def main() -> None:
 
 def files() -> dict[Path, str]:
     """Every file that holds something generated, as it should be."""
-    template = ROOT / "template.yaml"
-    text = with_block(template.read_text(), "event rules", "".join(rules()))
-    text = with_block(text, "read policy", READ_POLICY.format(statements=as_yaml(derived.read_statements(), 10)))
     policy = {"Version": "2012-10-17", "Statement": derived.read_statements()}
-    return {
-        template: text,
+    templates = {
+        "template.yaml": {"event rules": home_rules(), "read policy": read_policy("NeedsReadPolicy")},
+        "forwarding.yaml": {"event rules": forward_rules(HOME_BUS["forwarding.yaml"])},
+        "cross-account.yaml": {
+            "event rules": forward_rules(HOME_BUS["cross-account.yaml"]),
+            "read policy": read_policy("MakesRole"),
+        },
+    }
+    return {ROOT / name: with_blocks(name, blocks) for name, blocks in templates.items()} | {
         ROOT / "policies/sts-topo-cron-policy.json": json.dumps(policy, indent=2) + "\n",
         ROOT / "docs/resources.md": derived.page(),
     }
 
 
-def rules() -> list[str]:
-    """The event rules of the template."""
-    return [
-        RULE.format(name=name, description=description(pattern), pattern=as_yaml(pattern, 8))
+def home_rules() -> str:
+    """The rules of the installation's own region: onto its queue."""
+    return "".join(
+        rule(name, pattern, "Full", HOME_TARGET, HOME_NAME.format(name=name))
         for name, pattern in derived.patterns().items()
-    ]
+    )
+
+
+def forward_rules(bus: str) -> str:
+    """The rules of another region or account: onto the installation's bus."""
+    return "".join(
+        rule(name, pattern, FORWARD_CONDITIONS[derived.reach(pattern)], FORWARD_TARGET.format(bus=bus))
+        for name, pattern in derived.patterns().items()
+    )
+
+
+def rule(name: str, pattern: dict[str, Any], condition: str, target: str, named: str = "") -> str:
+    """One rule; `target` and `named` are lines of YAML."""
+    return RULE.format(
+        name=name,
+        condition=condition,
+        named=named,
+        description=description(pattern),
+        pattern=as_yaml(pattern, 8),
+        target=target,
+    )
+
+
+def read_policy(condition: str) -> str:
+    """The managed policy that allows all declared calls."""
+    return READ_POLICY.format(condition=condition, statements=as_yaml(derived.read_statements(), 10))
 
 
 def description(pattern: dict[str, Any]) -> str:
@@ -90,12 +141,16 @@ def as_yaml(value: Any, indent: int) -> str:
     return "\n".join(" " * indent + line for line in text.rstrip().splitlines())
 
 
-def with_block(text: str, name: str, block: str) -> str:
-    """The text with what stands between the markers of that name replaced."""
-    begin, end = f"  # BEGIN generated: {name}\n", f"  # END generated: {name}\n"
-    if begin not in text or end not in text:
-        sys.exit(f"template.yaml lacks the markers of the generated block `{name}`")
-    return re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: begin + block + end, text, flags=re.DOTALL)
+def with_blocks(name: str, blocks: dict[str, str]) -> str:
+    """The text of the template, with what stands between the markers of each block replaced."""
+    text = (ROOT / name).read_text()
+    for block, lines in blocks.items():
+        begin, end = f"  # BEGIN generated: {block}\n", f"  # END generated: {block}\n"
+        if begin not in text or end not in text:
+            sys.exit(f"{name} lacks the markers of the generated block `{block}`")
+        before, after = text.split(begin)[0], text.split(end)[1]
+        text = f"{before}{begin}{lines}{end}{after}"
+    return text
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from topology.changes import Batch
+from topology import VERSION
+from topology.changes import Batch, published
 from topology.function import Context, Function
 
-logger = Logger()
+logger = Logger(version=VERSION)
 metrics = Metrics()
 function = Function()
 
@@ -16,16 +17,18 @@ function = Function()
 @logger.inject_lambda_context
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
-    """Publish one delta for the batch; answers with the messages that have to come again."""
+    """Publish a delta for the batch; answers with the messages that have to come again."""
     function.remaining.context = context
-    account = function.account(context.invoked_function_arn)
-    batch = Batch.parse(account, event["Records"])
-    delta = batch.look_again(account, function.record(account.id))
-    function.stream(account.id).write(delta.records)
+    accounts = function.accounts(context.invoked_function_arn)
+    own = next(iter(accounts))
+    batch = Batch.parse(accounts, event["Records"])
+    done = published(accounts, batch.touched, function.known(own), function.stream(own), function.record(own))
+    not_queued = function.later().look(done.unsettled)
+    again = batch.malformed + batch.messages_of(done.failed + [one.name for one in not_queued])
 
     metrics.add_metric("Events", MetricUnit.Count, len(event["Records"]))
-    metrics.add_metric("EventsUnresolved", MetricUnit.Count, batch.unresolved)
+    metrics.add_metric("EventsUnresolved", MetricUnit.Count, batch.unresolved.total())
     metrics.add_metric("ResourcesTouched", MetricUnit.Count, len(batch.touched))
-    metrics.add_metric("EventsRetried", MetricUnit.Count, len(delta.later))
-    logger.info("delta", extra=batch.as_log() | delta.as_log())
-    return {"batchItemFailures": [{"itemIdentifier": message} for message in delta.later]}
+    metrics.add_metric("EventsRetried", MetricUnit.Count, len(again))
+    logger.info("delta", extra=batch.as_log() | done.as_log())
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}

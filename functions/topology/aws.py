@@ -1,15 +1,18 @@
 """The only caller of AWS for the topology: pages, retries, refusals and remaining time, for any declared call."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import boto3
 import jmespath
+import orjson
 from botocore import exceptions
 from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.session import get_session
 
-from topology import errors
+from topology import VERSION, errors
 from topology.declare import Call
 from topology.pace import THROTTLED, paces
 
@@ -38,6 +41,8 @@ SERVICE_CONTROL_POLICY = "service control policy"
 
 # botocore's standard retries wait up to 20 s each; ten of them ride out a throttling storm of a minute.
 ATTEMPTS = 10
+# Where botocore says that there is no such service, an endpoint that does not answer is soon believed.
+ATTEMPTS_UNLISTED = 2
 WORKERS = 32
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30
@@ -74,15 +79,20 @@ class Aws:
     ) -> None:
         self.region = region
         self._remaining = remaining
+        self._unlisted = {name for name in services if not _is_listed(session, name, region)}
         config = Config(
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             max_pool_connections=WORKERS,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
             parameter_validation=False,  # a test checks every declaration against the models, once
-            user_agent_extra="stackstate-aws-agent",
+            user_agent_extra=f"stackstate-aws-agent/{VERSION}",
         )
-        self.clients = {name: session.client(name, region_name=region, config=config) for name in services}
+        briefly = config.merge(Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS_UNLISTED}))
+        self.clients = {
+            name: session.client(name, region_name=region, config=briefly if name in self._unlisted else config)
+            for name in services
+        }
         for name, pace in paces(list(services), api_share).items():
             pace.watch(self.clients[name])
 
@@ -94,13 +104,41 @@ class Aws:
         """Every element of the result, page after page to the true end. Raises a kind of AwsError."""
         client = self.clients[call.service]
         if call.pages:
-            yield from self._own_pages(call, parameters)
+            yield from (one for page, _ in self._own_pages(call, parameters, {}) for one in page)
         elif client.can_paginate(call.operation):
             pages = iter(client.get_paginator(call.operation).paginate(**call.parameters, **parameters))
             while (page := self._guarded(call, lambda: next(pages, None))) is not None:
                 yield from search(call.result, page) or ()
         else:
             yield from self.ask(call, parameters) or ()
+
+    def stint(self, call: Call, token: str | None, size: int) -> tuple[list[Any], str | None]:
+        """Whole pages of the result from a token on, until there are `size` elements, and the token to go on with.
+
+        No token: the end. Never a part of a page: asked for again, it may hold its elements at other places, and one
+        that slipped through would count as deleted. Raises a kind of AwsError.
+        """
+        found: list[Any] = []
+        for page, following in self._pages_from(call, orjson.loads(token) if token else {}):
+            found += page
+            if following and len(found) >= size:
+                return found, orjson.dumps(following).decode()
+        return found, None
+
+    def _pages_from(self, call: Call, position: dict[str, Any]) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+        """Pages from a position on, each with the position after it; empty after the last."""
+        client = self.clients[call.service]
+        if call.pages:
+            yield from self._own_pages(call, {}, position)
+        elif client.can_paginate(call.operation):
+            result = client.get_paginator(call.operation).paginate(**call.parameters, **position)
+            pages = iter(result)
+            while (page := self._guarded(call, lambda: next(pages, None))) is not None:
+                # botocore knows where the next page begins, but says so in public only for parts of pages.
+                following = {name: value for name, value in result._get_next_token(page).items() if value is not None}
+                yield list(search(call.result, page) or ()), following
+        else:
+            yield list(self.ask(call, {}) or ()), {}
 
     def about(self, call: Call, ids: Sequence[str], parameters: Mapping[str, Any] | None = None) -> Iterator[Any]:
         """The elements of the result about ids that fit into one request. Raises a kind of AwsError.
@@ -124,19 +162,23 @@ class Aws:
                 yield from self.about(call, ids[:half], parameters)
                 yield from self.about(call, ids[half:], parameters)
 
-    def _own_pages(self, call: Call, parameters: Mapping[str, Any]) -> Iterator[Any]:
+    def _own_pages(
+        self, call: Call, parameters: Mapping[str, Any], position: dict[str, Any]
+    ) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+        """Pages from a position on, each with the position after it; empty after the last."""
         pages = call.pages
         assert pages  # noqa: S101  the caller has looked
-        token: dict[str, Any] = {}
         while True:
-            answer = self._request(call, {**parameters, **token})
-            yield from search(call.result, answer) or ()
+            answer = self._request(call, {**parameters, **position})
+            found = search(call.result, answer) or []
             if not search(pages.more, answer):
+                yield found, {}
                 return
             following = search(pages.token, answer)
-            if not following or following == token.get(pages.parameter):
+            if not following or following == position.get(pages.parameter):
                 raise errors.UnexpectedAnswer(self.action(call), "says that there is more, but not where")
-            token = {pages.parameter: following}
+            position = {pages.parameter: following}
+            yield found, position
 
     def _request(self, call: Call, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         operation = getattr(self.clients[call.service], call.operation)
@@ -151,6 +193,8 @@ class Aws:
         except exceptions.ClientError as error:
             raise translated(self.action(call), call.gone, error) from error
         except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+            if call.service in self._unlisted:
+                raise errors.ServiceNotInRegion(self.action(call), f"{error} ({self.region})") from error
             raise errors.Unreachable(self.action(call), f"{error} ({self.region})") from error
         except exceptions.BotoCoreError as error:
             raise errors.UnexpectedAnswer(self.action(call), str(error)) from error
@@ -159,6 +203,27 @@ class Aws:
         """The IAM action that the call needs, such as `sqs:ListQueues`."""
         meta = self.clients[call.service].meta
         return iam_action(call, meta.service_model.signing_name, meta.method_to_api_mapping[call.operation])
+
+
+def assumed(session: boto3.Session, role_arn: str, external_id: str) -> boto3.Session:
+    """A session of the role, which renews its credentials by itself; the role is assumed when it is first used."""
+    source = session.get_credentials()
+    fetcher = AssumeRoleCredentialFetcher(
+        partial(session.client, region_name=session.region_name),
+        source,
+        role_arn,
+        extra_args={"RoleSessionName": "stackstate-topo"} | ({"ExternalId": external_id} if external_id else {}),
+    )
+    core = get_session()
+    # botocore has no public way to hand a session credentials that renew themselves.
+    core._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]
+    return boto3.Session(botocore_session=core, region_name=session.region_name)
+
+
+def _is_listed(session: boto3.Session, service: str, region: str) -> bool:
+    """Whether botocore knows the service in the region; services without regions count as everywhere."""
+    regions = session.get_available_regions(service, session.get_partition_for_region(region))
+    return not regions or region in regions
 
 
 def iam_action(call: Call, signing_name: str, operation: str) -> str:

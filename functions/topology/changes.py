@@ -2,34 +2,24 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from topology.collect import Account, NotYet, Touched, changes
-from topology.elements import Component, Deleted, Incomplete, LeftOut, Relation
+from topology.collect import Account, Gone, Read, Touched, Unsettled, changes
+from topology.elements import Component, Deleted, Incomplete, LeftOut, Relation, StackResource, Telemetry
 from topology.events import meaning, merged
-from topology.records import Packer, Record
+from topology.known import Known
+from topology.later import LAST_LOOK
+from topology.links import Names
+from topology.readings import ScopeName
+from topology.records import ItemName, Packer, Record
+from topology.stream import Stream
 
-# How often a message may come before a resource that AWS does not know counts as gone, however new it was. The queue's
-# maxReceiveCount has to be higher.
-LAST_LOOK = 4
-
-
-@dataclass
-class Delta:
-    """The records of a delta, and the ids of the messages that have to come again."""
-
-    records: list[bytes]
-    later: list[str]
-    counts: Counter[str]
-    errors: list[str]
-
-    def as_log(self) -> dict[str, object]:
-        """The numbers, and what could not be read."""
-        return {"elements": dict(self.counts), "errors": self.errors, "later": len(self.later)}
+# How often a batch looks at the same resources because others told of them meanwhile.
+LOOKS = 3
 
 
 @dataclass
@@ -38,22 +28,26 @@ class Batch:
 
     by_message: dict[str, tuple[Touched, ...]] = field(default_factory=dict)
     malformed: list[str] = field(default_factory=list)
-    unresolved: int = 0
+    unresolved: Counter[str] = field(default_factory=Counter)
+    """Events that change something of ours, but do not say what; by name."""
 
     @classmethod
-    def parse(cls, account: Account, messages: Sequence[Mapping[str, Any]]) -> "Batch":
+    def parse(cls, accounts: Mapping[str, Account], messages: Sequence[Mapping[str, Any]]) -> "Batch":
         """What the messages say. One that is no event comes back until the queue sets it aside as a dead letter."""
         batch = cls()
         for message in messages:
             id_ = message["messageId"]
             try:
-                said = meaning(account, orjson.loads(message["body"]))
-            except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+                event = orjson.loads(message["body"])
+                account = accounts.get(event["account"])
+                said = meaning(account, event) if account else None
+            except (AttributeError, KeyError, TypeError, ValueError):
                 batch.malformed.append(id_)
                 continue
-            batch.unresolved += said.unresolved
-            last_look = int(message.get("attributes", {}).get("ApproximateReceiveCount", 1)) >= LAST_LOOK
-            batch.by_message[id_] = tuple(replace(one, creates=False) if last_look else one for one in said.touched)
+            batch.by_message[id_] = tuple(_at_last(one) for one in said.touched) if said else ()
+            if said and said.unresolved:
+                detail = event.get("detail") or {}
+                batch.unresolved[str(detail.get("eventName") or event.get("detail-type"))] += 1
         return batch
 
     @property
@@ -61,50 +55,206 @@ class Batch:
         """What the messages touched, each resource once."""
         return merged(one for touched in self.by_message.values() for one in touched)
 
-    def look_again(self, account: Account, empty: Record) -> Delta:
-        """Ask AWS about all that was touched, and pack its state as a delta."""
-        packer = Packer(empty.instance_type, empty.instance_url, int(time.time()))
-        counts: Counter[str] = Counter()
-        failed: set[tuple[str, str]] = set()
-        early: set[tuple[str, str, str]] = set()
-        errors = []
-        for finding in changes(account, self.touched):
-            match finding:
-                case Incomplete():
-                    failed.add((finding.scope.service, finding.scope.region))
-                    errors.append(str(finding.error))
-                case NotYet():
-                    early.add(_name(finding.touched))
-                case LeftOut():
-                    errors.append(str(finding.error))
-                case _:
-                    packer.add(finding)
-                    counts[_kind(finding)] += 1
-        later = self.malformed + [
-            message
-            for message, touched in self.by_message.items()
-            if any((one.resource.service, one.region) in failed or _name(one) in early for one in touched)
-        ]
-        return Delta(packer.records(), later, counts, errors)
+    def messages_of(self, names: Iterable[ItemName]) -> list[str]:
+        """The messages that touched one of these."""
+        wanted = set(names)
+        return [id_ for id_, touched in self.by_message.items() if any(one.name in wanted for one in touched)]
 
     def as_log(self) -> dict[str, object]:
         """What was touched, by kind."""
         return {
             "messages": len(self.by_message) + len(self.malformed),
             "malformed": len(self.malformed),
-            "unresolved": self.unresolved,
+            "unresolved": dict(self.unresolved),
             "touched": dict(Counter(one.resource.kind for one in self.touched)),
         }
 
 
-def _name(touched: Touched) -> tuple[str, str, str]:
-    return touched.resource.kind, touched.region, touched.key
+def _at_last(touched: Touched) -> Touched:
+    """What was looked at often enough is gone if AWS does not know it."""
+    return replace(touched, creates=touched.creates and touched.attempt < LAST_LOOK)
 
 
-def _kind(element: object) -> str:
-    match element:
-        case Component():
-            return element.type
-        case Relation() | Deleted():
-            return type(element).__name__.lower()
-    return type(element).__name__
+@dataclass
+class Delta:
+    """What AWS has now of what was touched."""
+
+    records: list[bytes] = field(default_factory=list)
+    unsettled: list[Touched] = field(default_factory=list)
+    failed: list[ItemName] = field(default_factory=list)
+    """What could not be read."""
+    counts: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+
+    def as_log(self) -> dict[str, object]:
+        """The numbers, and what could not be read."""
+        return {"elements": dict(self.counts), "errors": self.errors, "unsettled": len(self.unsettled)}
+
+
+@dataclass
+class Look:
+    """What AWS answered about what was touched."""
+
+    reads: dict[ItemName, Read] = field(default_factory=dict)
+    gone: dict[ItemName, Touched] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    """Ids that events named as ended."""
+    passing: set[ItemName] = field(default_factory=set)
+    """What is being made, changed or deleted, and may lack something just now."""
+
+
+def looked_again(accounts: Mapping[str, Account], touched: Sequence[Touched], known: Known, blank: Record) -> Delta:
+    """Ask AWS about all that was touched, and say what is there, and what ended."""
+    delta, look = Delta(), Look()
+    failed: set[ScopeName] = set()
+    touched = merged([*touched, *_near(touched, known)])
+    for account in accounts.values():
+        for finding in changes(account, [one for one in touched if one.scope.account == account.id]):
+            match finding:
+                case Read():
+                    look.reads[finding.name] = finding
+                case Gone():
+                    look.gone[finding.touched.name] = finding.touched
+                case Deleted():
+                    look.ended.add(finding.id)
+                case Unsettled():
+                    delta.unsettled.append(finding.touched)
+                case Incomplete():
+                    failed.add(finding.scope.name)
+                    delta.errors.append(str(finding.error))
+                case LeftOut():
+                    delta.errors.append(str(finding.error))
+    look.passing = {one.name for one in delta.unsettled}
+    delta.failed = [one.name for one in touched if one.scope.name in failed]
+    _draw(look, known)
+    resources = next(iter(accounts.values())).resources
+    _pack(delta, look, Names(resources), known, blank)
+    return delta
+
+
+def _near(touched: Sequence[Touched], known: Known) -> list[Touched]:
+    """What was found by the id of something near it before, and may be so no more."""
+    return [
+        Touched(one.resource, one.scope, key)
+        for one in touched
+        if one.resource.nearby(one.key)
+        for key in known.keys_near(one.scope, one.resource.kind, one.key)
+    ]
+
+
+def _draw(look: Look, known: Known) -> None:
+    """Leave out relations that items of another service speak for."""
+    for name, read in look.reads.items():
+        if way := read.resource.gives_way_to:
+            others = [other for other in look.reads.values() if other.scope.service == way]
+            suppressed = {one.id for other in others for one in other.elements if isinstance(one, Deleted)}
+            suppressed |= known.suppressed((read.scope.account, read.scope.region, way))
+            kept = [one for one in read.elements if not (isinstance(one, Relation) and one.id in suppressed)]
+            look.reads[name] = replace(read, elements=kept)
+
+
+def _pack(delta: Delta, look: Look, names: Names, known: Known, blank: Record) -> None:
+    """Pack what is there, and the ids of what is not."""
+    packer = Packer(*blank.instance, int(time.time()))
+    for read in look.reads.values():
+        packer.item(read.name, read.elements)
+        for element in read.elements:
+            if isinstance(element, Component):
+                names.add(read.resource, read.scope, read.key, element.type, element.id)
+    for name in look.gone:
+        packer.item(name, ())
+    links = [relation for read in look.reads.values() for relation in _links(read, names)]
+    there = [one for read in look.reads.values() for one in read.elements if isinstance(one, Component | Relation)]
+    there += links
+    ended = _ended(look, names, known) - {one.id for one in there}
+    for relation in links:
+        packer.add(relation)
+    for event in (one for read in look.reads.values() for one in read.elements if isinstance(one, Telemetry)):
+        packer.add(event)
+    for id_ in sorted(ended):
+        packer.add(Deleted(id_))
+    delta.records = packer.records()
+    delta.counts = Counter(one.type if isinstance(one, Component) else "relation" for one in there)
+    delta.counts["deleted"] = len(ended)
+
+
+def _links(read: Read, names: Names) -> list[Relation]:
+    """The relations from a stack to what it made."""
+    links = [one for one in read.elements if isinstance(one, StackResource)]
+    return [relation for one in links for relation in names.relations(read.scope, one.link, known_only=False)]
+
+
+def _ended(look: Look, names: Names, known: Known) -> set[str]:
+    """Ids of what was there before and may be no more."""
+    touched = look.reads.keys() | look.gone.keys()
+    ended = set(look.ended)
+    for name, had in known.ids(touched - look.passing).items():
+        read = look.reads.get(name)
+        have = {one.id for one in read.elements if isinstance(one, Component | Relation)} if read else set()
+        ended |= (lost := had - have) - known.held_elsewhere(lost, name, touched)
+    for name, one in look.gone.items():
+        own = one.resource.component_id(one.scope, one.key) if one.resource.component_id else ""
+        components = {own, *known.components(name)} - {""}
+        ended |= components - known.held_elsewhere(components, name, touched)
+        ended |= known.relations_of(components)
+    for read in look.reads.values():
+        ended |= {one.id for one in read.elements if isinstance(one, Deleted)}
+    for name, had_links in known.links(look.reads).items():
+        read = look.reads[name]
+        lost_links = had_links - {one.link for one in read.elements if isinstance(one, StackResource)}
+        ended |= {one.id for link in lost_links for one in names.relations(read.scope, link, known_only=False)}
+    return ended
+
+
+@dataclass
+class Publication:
+    """What a batch led to, in numbers, and what has to be done yet."""
+
+    deltas: list[Delta] = field(default_factory=list)
+    overtaken: set[ItemName] = field(default_factory=set)
+    """What others told of while this batch looked, time and again."""
+
+    @property
+    def failed(self) -> list[ItemName]:
+        """What could not be read, or not be told in order."""
+        return [name for delta in self.deltas for name in delta.failed] + list(self.overtaken)
+
+    @property
+    def unsettled(self) -> list[Touched]:
+        """What has to be looked at again later."""
+        return merged(one for delta in self.deltas for one in delta.unsettled)
+
+    def as_log(self) -> dict[str, object]:
+        """The numbers, and what could not be read."""
+        counts: Counter[str] = sum((delta.counts for delta in self.deltas), Counter())
+        return {
+            "elements": dict(counts),
+            "errors": [error for delta in self.deltas for error in delta.errors],
+            "unsettled": len(self.unsettled),
+            "looks": len(self.deltas),
+            "overtaken": len(self.overtaken),
+        }
+
+
+def published(
+    accounts: Mapping[str, Account], touched: Sequence[Touched], known: Known, stream: Stream, blank: Record
+) -> Publication:
+    """Look at what was touched, and write it to the stream, in the order in which it was true.
+
+    Another process may look at the same resource earlier and write later. So whoever finds, behind what it knew when it
+    looked and before what it wrote, somebody else's word on a resource, looks at it once more.
+    """
+    publication = Publication()
+    known.catch_up()
+    for _ in range(LOOKS):
+        delta = looked_again(accounts, touched, known, blank)
+        publication.deltas.append(delta)
+        if not delta.records:
+            break
+        told = known.catch_up(stream.write(delta.records), delta.records)
+        touched = [one for one in touched if one.name in told]
+        if not touched:
+            break
+    else:
+        publication.overtaken = {one.name for one in touched}
+    return publication

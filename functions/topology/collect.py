@@ -1,13 +1,15 @@
-"""What AWS has, as elements: everything in a snapshot, or what a few events touched.
+"""What AWS has, item by item: everything in a snapshot, or what a few events touched.
 
-Scopes are read side by side; a scope that fails is reported as `Incomplete` among the elements and stops no other.
+Scopes are read side by side; a scope that fails is reported as `Incomplete` among the findings and stops no other.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from queue import Queue
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, Full, Queue
 from threading import Event
 from typing import Any
 
@@ -16,25 +18,18 @@ import boto3
 from topology import shape
 from topology.aws import WORKERS, Aws, search
 from topology.declare import Resource
-from topology.elements import (
-    Component,
-    Deleted,
-    Element,
-    Finding,
-    Incomplete,
-    Item,
-    Relation,
-    Scope,
-    StackResource,
-    Telemetry,
-)
+from topology.elements import Component, Deleted, Element, Incomplete, Item, LeftOut, Relation, Scope, Telemetry
+from topology.errors import AwsError, RegionDisabled
 from topology.read import Reader, unique
+from topology.records import ItemName
 
 # Scopes that are read at a time; their calls share the pool of WORKERS.
 SCOPES_AT_A_TIME = 24
 # Elements that wait for the writer before the readers pause.
 WAITING = 2000
 _END = object()
+# How often what was deleted and is still answered is looked at again.
+LOOKS_AFTER_A_DELETE = 4
 # Where AWS's global services are, by partition; their components carry this region.
 GLOBAL_REGIONS = {"aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1"}
 
@@ -67,13 +62,14 @@ class Account:
         api_share: float = 0.0,
     ) -> "Account":
         """An account with its clients made: for every region, and for the global services in theirs."""
-        partition = session.get_partition_for_region(regions[0])
+        partition = session.get_partition_for_region(session.region_name)
+        known = session.get_available_regions("ec2", partition)
         offered = [one for one in resources if _is_offered(session, partition, one.service)]
         account = cls(account_id, partition, regions, offered, {}, mask_values)
         for region in unique([*regions, account.global_region]):
             read_here = [resource for resource in resources if region in account.regions_of(resource)]
             services = unique(call.service for resource in read_here for call in resource.calls)
-            if services:
+            if services and region in known:
                 account.clients[region] = Aws(session, region, services, remaining, api_share)
         return account
 
@@ -92,70 +88,159 @@ class Account:
         """The service's scope in the region."""
         return Scope(self.id, region, self.partition, service)
 
+    def unavailable(self, scope: Scope) -> AwsError | None:
+        """Why nothing can be asked about the scope, if that is so."""
+        if scope.region in self.clients:
+            return None
+        message = (
+            f"boto3 {boto3.__version__} knows no region {scope.region} in partition {self.partition}: "
+            "mend TOPOLOGY_REGIONS, or update this agent if the region is new"
+        )
+        return RegionDisabled(f"{scope.service}:*", message)
+
 
 def _is_offered(session: boto3.Session, partition: str, service: str) -> bool:
     """Whether the partition has the service at all: China and GovCloud sell no domains, for example."""
     return bool(session.get_available_regions(service, partition, allow_non_regional=True))
 
 
-@dataclass
-class Names:
-    """What CloudFormation calls the elements: the small index that links stacks to other scopes."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An item that was read, and what it means."""
 
-    ids: dict[tuple[str, str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    resource: Resource
+    scope: Scope
+    key: str
+    """What the item is looked up by."""
+    elements: Sequence[Element]
 
-    def add(self, resource: Resource, scope: Scope, item_key: str, component: Component) -> None:
-        """Remember the component under the physical id that a stack would have for it."""
-        for cloudformation_type, types in resource.cloudformation.items():
-            if component.type in types:
-                name = _common_name(resource, scope, item_key)
-                self.ids[scope.region, cloudformation_type, name].append(component.id)
-
-
-def _common_name(resource: Resource, scope: Scope, key: str) -> str:
-    # Stacks name queues by URL, tests and older stacks by name; the component's id is the same for all of these.
-    return resource.component_id(scope, key) if resource.component_id else resource.lookup_key(scope, key)
+    @property
+    def name(self) -> ItemName:
+        """What the item is known by, on the stream and in the state bucket."""
+        return *self.scope.name, self.resource.kind, self.key
 
 
-def snapshot(account: Account) -> Iterator[Finding]:
-    """Everything in every scope, links between scopes last."""
-    by_scope: dict[Scope, list[Resource]] = defaultdict(list)
-    for resource in account.resources:
-        for region in account.regions_of(resource):
-            by_scope[account.scope(region, resource.service)].append(resource)
-    names = Names()
-    links: list[tuple[Scope, StackResource]] = []
-    deleted: set[str] = set()
-    waiting: list[Relation] = []
-    with ThreadPoolExecutor(WORKERS, "call") as pool:
+@dataclass(frozen=True, slots=True)
+class ScopeRead:
+    """The end of a scope: everything that could be read of it was found."""
 
-        def read(scope: Scope, resources: Sequence[Resource], put: Callable[[Finding], None]) -> None:
-            failed: set[Resource] = set()
+    scope: Scope
+    seconds: float
 
-            def report(finding: Finding) -> None:
-                put(finding)
-                if isinstance(finding, Incomplete) and resource not in failed:
-                    failed.add(resource)
-                    put(check_error(scope, resource, finding))
 
-            reader = Reader(account.clients[scope.region], scope, pool, report)
-            for resource in resources:
-                for item in reader.items(resource):
-                    for element in spoken(account, resource, scope, item, names):
-                        if isinstance(element, StackResource):
-                            links.append((scope, element))
-                        elif isinstance(element, Relation) and resource.gives_way:
-                            waiting.append(element)
-                        else:
-                            put(element)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a scope to go on reading: a kind of resource, and a page token of its listing."""
 
-        for finding in side_by_side([(read, (scope, resources)) for scope, resources in by_scope.items()]):
-            if isinstance(finding, Deleted):
-                deleted.add(finding.id)
-            yield finding
-    yield from (relation for relation in waiting if relation.id not in deleted)
-    for scope, link in links:
-        yield from linked(account, scope, link, names, known_only=True)
+    kind: str
+    token: str | None = None
+
+
+Found = Read | ScopeRead | Incomplete | LeftOut | Telemetry
+
+
+def scopes(accounts: Sequence[Account]) -> dict[Scope, tuple[Account, list[Resource]]]:
+    """What there is to read, scope by scope."""
+    found: dict[Scope, tuple[Account, list[Resource]]] = {}
+    for account in accounts:
+        for resource in account.resources:
+            for region in account.regions_of(resource):
+                scope = account.scope(region, resource.service)
+                found.setdefault(scope, (account, []))[1].append(resource)
+    return found
+
+
+def snapshot(accounts: Sequence[Account], until: Callable[[], float] = lambda: float("inf")) -> Iterator[Found]:
+    """Everything in every scope. `until` says how many seconds are left; a scope that takes longer gets no end."""
+    planned = scopes(accounts)
+    # Not in a with statement: a call that hangs must not keep the run from publishing what the others found.
+    pool = ThreadPoolExecutor(WORKERS, "call")
+    try:
+        works = [(read_scope, (account, scope, of_scope, pool)) for scope, (account, of_scope) in planned.items()]
+        yield from side_by_side(works, until)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class ScopeReader:
+    """Reads one scope for a snapshot, whole or in stints.
+
+    Args:
+        account, scope, resources: what is read.
+        pool: makes the calls.
+        put: takes what is found.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        scope: Scope,
+        resources: Sequence[Resource],
+        pool: ThreadPoolExecutor,
+        put: Callable[[Found], None],
+    ) -> None:
+        self._account = account
+        self._scope = scope
+        self._resources = resources
+        self._put = put
+        self._failed: set[str] = set()
+        self._kind: Resource = resources[0]
+        self._failure = account.unavailable(scope)
+        if not self._failure:
+            self._reader = Reader(account.clients[scope.region], scope, pool, self._report)
+
+    def _report(self, finding: Incomplete | LeftOut) -> None:
+        self._put(finding)
+        if isinstance(finding, Incomplete) and self._kind.kind not in self._failed:
+            self._failed.add(self._kind.kind)
+            self._put(check_error(self._scope, self._kind, finding))
+
+    def whole(self) -> None:
+        """Read everything."""
+        if self._failure:
+            self._put(Incomplete(self._scope, self._failure))
+            return
+        for kind in self._resources:
+            self._kind = kind
+            for item in self._reader.items(kind):
+                self._put(spoken(self._account, kind, self._scope, item))
+
+    def portion(self, place: Place | None, size: int, until: Callable[[], float]) -> Place | None:
+        """Read from a place on until the time is over; answers with the place to go on from, None at the end."""
+        if self._failure:
+            self._put(Incomplete(self._scope, self._failure))
+            return None
+        following: Place | None = place or Place(self._resources[0].kind)
+        while following:
+            following = self._stint(following, size)
+            if until() <= 0:
+                break
+        return following
+
+    def _stint(self, place: Place, size: int) -> Place | None:
+        """Read one stint; answers with the place after it, None at the end of the scope."""
+        kinds = [one.kind for one in self._resources]
+        number = kinds.index(place.kind)
+        self._kind = self._resources[number]
+        items, token = self._reader.stint(self._kind, place.token, size)
+        for item in items:
+            self._put(spoken(self._account, self._kind, self._scope, item))
+        if token is not None:
+            return Place(place.kind, token)
+        return Place(kinds[number + 1]) if number + 1 < len(kinds) else None
+
+
+def read_scope(
+    account: Account,
+    scope: Scope,
+    resources: Sequence[Resource],
+    pool: ThreadPoolExecutor,
+    put: Callable[[Found], None],
+) -> None:
+    """Put out everything in the scope."""
+    began = time.monotonic()
+    ScopeReader(account, scope, resources, pool, put).whole()
+    put(ScopeRead(scope, time.monotonic() - began))
 
 
 def check_error(scope: Scope, resource: Resource, failure: Incomplete) -> Telemetry:
@@ -170,63 +255,63 @@ def check_error(scope: Scope, resource: Resource, failure: Incomplete) -> Teleme
     )
 
 
-def side_by_side(works: Sequence[tuple[Callable[..., None], tuple[Any, ...]]]) -> Iterator[Finding]:
-    """What the works put out, as it comes. An exception in a work, which can only be a bug, is raised here."""
+def side_by_side(
+    works: Sequence[tuple[Callable[..., None], tuple[Any, ...]]], until: Callable[[], float] = lambda: float("inf")
+) -> Iterator[Any]:
+    """What the works put out, as it comes, until the time is over: works that go on then are left to themselves.
+
+    An exception in a work, which can only be a bug, is raised here.
+    """
     out: Queue[Any] = Queue(WAITING)
     given_up = Event()
 
     def put(finding: Any) -> None:
-        if given_up.is_set():
-            raise Abandoned
-        out.put(finding)
+        while not given_up.is_set():
+            # Whoever takes the findings may stop half way: nobody must wait for room for ever.
+            with suppress(Full):
+                out.put(finding, timeout=1)
+                return
+        raise Abandoned
 
     def run(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         try:
             work(*arguments, put)
-        finally:
-            out.put(_END)
+            put(_END)
+        except Abandoned:
+            return
+        except BaseException as error:
+            put(error)
+            raise
 
-    with ThreadPoolExecutor(SCOPES_AT_A_TIME, "scope") as threads:
-        running = [threads.submit(run, work, arguments) for work, arguments in works]
-        working = len(running)
-        try:
-            while working:
-                finding = out.get()
-                if finding is _END:
-                    working -= 1
-                else:
-                    yield finding
-        finally:
-            # Whoever took the findings may have stopped half way: the readers must not wait for room for ever.
-            given_up.set()
-            while working:
-                working -= out.get() is _END
-        for future in running:
-            future.result()
-
-
-def spoken(account: Account, resource: Resource, scope: Scope, item: Item, names: Names) -> Iterator[Element]:
-    """The elements of an item, masked, and remembered under their CloudFormation name."""
-    for element in resource.elements(scope, item):
-        if account.mask_values and isinstance(element, Component | Relation):
-            shape.mask(element.data, resource.secrets)
-        if isinstance(element, Component):
-            names.add(resource, scope, _key(resource, item), element)
-        yield element
+    threads = ThreadPoolExecutor(SCOPES_AT_A_TIME, "scope")
+    try:
+        for work, arguments in works:
+            threads.submit(run, work, arguments)
+        working = len(works)
+        while working and (left := until()) > 0:
+            try:
+                finding = out.get(timeout=min(left, 1))
+            except Empty:
+                continue
+            if finding is _END:
+                working -= 1
+            elif isinstance(finding, BaseException):
+                raise finding
+            else:
+                yield finding
+    finally:
+        given_up.set()
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
-def linked(
-    account: Account, scope: Scope, link: StackResource, names: Names, *, known_only: bool
-) -> Iterator[Relation]:
-    """The relations from a stack to what it made; without an index of all, the id is taken on the key's word."""
-    resource = next((r for r in account.resources if link.cloudformation_type in r.cloudformation), None)
-    if resource is None:
-        return
-    name = _common_name(resource, scope, link.physical_id)
-    targets = names.ids.get((scope.region, link.cloudformation_type, name), [])
-    if not targets and not known_only and resource.component_id:
-        targets = [resource.component_id(scope, link.physical_id)]
-    yield from (Relation(link.source, link.type, target) for target in unique(targets))
+def spoken(account: Account, resource: Resource, scope: Scope, item: Item) -> Read:
+    """The item's elements, masked."""
+    elements = list(resource.elements(scope, item))
+    if account.mask_values:
+        for element in elements:
+            if isinstance(element, Component | Relation):
+                shape.mask(element.data, resource.secrets)
+    return Read(resource, scope, resource.lookup_key(scope, search(resource.key, item)), elements)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,78 +319,89 @@ class Touched:
     """A resource that events touched: look at it again."""
 
     resource: Resource
-    region: str
+    scope: Scope
     key: str
     creates: bool = False
     """It may be so new that AWS's own reads do not know it yet."""
+    deletes: bool = False
+    """It is gone, and AWS's own reads may still know it."""
     ended: tuple[str, ...] = ()
     """Ids of components and relations that may have ended."""
+    attempt: int = 0
+    """How often it was looked at already without an end of what began."""
+
+    @property
+    def region(self) -> str:
+        """Where it is."""
+        return self.scope.region
+
+    @property
+    def name(self) -> ItemName:
+        """What it is known by, on the stream and in the state bucket."""
+        return *self.scope.name, self.resource.kind, self.key
 
 
 @dataclass(frozen=True)
-class NotYet:
-    """A resource that was just created and that AWS does not know yet: look again later, delete nothing."""
+class Unsettled:
+    """A resource that AWS does not know yet, or that is being made, changed or deleted: look again later."""
 
     touched: Touched
 
 
-def changes(account: Account, touched: Sequence[Touched]) -> Iterator[Finding | NotYet]:
-    """What AWS has now of the touched resources: upserts, and `Deleted` for what it no longer knows.
+@dataclass(frozen=True)
+class Gone:
+    """A resource that AWS no longer knows."""
 
-    A scope that cannot be read yields `Incomplete` and neither upserts nor deletes of what it failed for.
+    touched: Touched
+
+
+Change = Read | Gone | Unsettled | Deleted | Incomplete | LeftOut
+
+
+def changes(account: Account, touched: Sequence[Touched]) -> Iterator[Change]:
+    """What AWS has now of the touched resources, `Gone` for what it no longer knows, `Deleted` for what may have ended.
+
+    A scope that cannot be read yields `Incomplete`, and nothing is gone of what it failed for.
     """
-    by_resource: dict[tuple[Resource, str], dict[str, Touched]] = defaultdict(dict)
+    by_resource: dict[tuple[Resource, Scope], dict[str, Touched]] = defaultdict(dict)
     for one in touched:
-        by_resource[one.resource, one.region][one.key] = one
-    names = Names()
-    links: list[tuple[Scope, StackResource]] = []
+        by_resource[one.resource, one.scope][one.key] = one
     with ThreadPoolExecutor(WORKERS, "call") as pool:
-
-        def look(resource: Resource, region: str, keys: dict[str, Touched], put: Callable[[Any], None]) -> None:
-            scope = account.scope(region, resource.service)
-            for finding in looked_again(account, scope, resource, keys, pool, names):
-                if isinstance(finding, StackResource):
-                    links.append((scope, finding))
-                else:
-                    put(finding)
-
-        yield from side_by_side([(look, (*which, keys)) for which, keys in by_resource.items()])
-    for scope, link in links:
-        yield from linked(account, scope, link, names, known_only=False)
+        works = [(looked_again, (account, *which, keys, pool)) for which, keys in by_resource.items()]
+        yield from side_by_side(works)
 
 
 def looked_again(
     account: Account,
-    scope: Scope,
     resource: Resource,
+    scope: Scope,
     keys: dict[str, Touched],
     pool: ThreadPoolExecutor,
-    names: Names,
-) -> Iterator[Finding | NotYet]:
-    """What AWS has now of some resources of one kind in one scope."""
-    failures: list[Finding] = []
+    put: Callable[[Change], None],
+) -> None:
+    """Put out what AWS has now of some resources of one kind in one scope."""
+    failures: list[Incomplete | LeftOut] = []
     reader = Reader(account.clients[scope.region], scope, pool, failures.append)
     there: set[str] = set()
-    emitted: set[str] = set()
     for item in reader.items(resource, list(keys)):
-        for element in spoken(account, resource, scope, item, names):
-            there.add(resource.lookup_key(scope, _key(resource, item)))
-            if isinstance(element, Component | Relation):
-                emitted.add(element.id)
-            yield element
-    yield from failures
+        read = spoken(account, resource, scope, item)
+        one = keys.get(read.key, Touched(resource, scope, read.key))
+        # AWS answers for a while about what is gone, and such items mean nothing.
+        if not any(isinstance(element, Component | Relation) for element in read.elements) and read.key in keys:
+            continue
+        there.add(read.key)
+        put(read)
+        still_there = one.deletes and one.attempt < LOOKS_AFTER_A_DELETE
+        if still_there or (resource.passing and search(resource.passing, item)):
+            put(Unsettled(one))
+    for failure in failures:
+        put(failure)
     if any(isinstance(failure, Incomplete) for failure in failures):
         return
     for key, one in keys.items():
-        if key not in there and one.creates and not resource.nearby(key):
-            yield NotYet(one)
-            continue
-        may_be_gone = list(one.ended)
-        if key not in there and not resource.nearby(key) and resource.component_id:
-            may_be_gone.append(resource.component_id(scope, key))
-        yield from (Deleted(id_) for id_ in may_be_gone if id_ and id_ not in emitted)
-
-
-def _key(resource: Resource, item: Item) -> str:
-    key: str = search(resource.key, item)
-    return key
+        early = key not in there and one.creates
+        if not resource.nearby(key) and key not in there:
+            put(Unsettled(one) if early else Gone(one))
+        if not early:
+            for id_ in one.ended:
+                put(Deleted(id_))

@@ -157,6 +157,8 @@ class Change:
     """CloudTrail's event source, where it is not the service's own."""
     creates: bool = False
     """AWS's reads may not know the resource yet."""
+    deletes: bool = False
+    """AWS's reads may know the resource for a while, and do not say that it is being deleted."""
     ended: Callable[[Scope, Item], Sequence[str]] | None = None
     """Ids, from the event's `detail`, of components and relations that may have ended with it."""
 
@@ -165,11 +167,12 @@ def on(
     *names: str,
     key: Path,
     creates: bool = False,
+    deletes: bool = False,
     ended: Callable[[Scope, Item], Sequence[str]] | None = None,
     source: str = "",
 ) -> Change:
     """API calls after which to look again."""
-    return Change(names, key, creates=creates, ended=ended, source=source)
+    return Change(names, key, creates=creates, deletes=deletes, ended=ended, source=source)
 
 
 def on_native(
@@ -222,8 +225,10 @@ class Resource:
     changes: Sequence[Change] = ()
     global_: bool = False
     """AWS has the service once for all regions, under one region's name."""
-    gives_way: bool = False
-    """Its relations are left out where another resource of the same run deletes their ids."""
+    gives_way_to: str = ""
+    """Service whose items may say that relations of this one are not to be drawn: they emit their ids as `Deleted`."""
+    passing: Path = ""
+    """What in an item is true while AWS is making, changing or deleting it, and no event will tell of the end."""
     once: bool = False
     """One region's listing answers for all regions."""
 

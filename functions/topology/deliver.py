@@ -1,18 +1,33 @@
 """Delivers what the stream holds to the receiver: one POST after the other, poison set aside, ends only where true."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from topology.dead_letters import DeadLetters
-from topology.errors import DeliveryError, Misconfigured, ReceiverError, RecordError, Rejected, StorageFailed, TooLarge
+from topology.errors import (
+    DeliveryError,
+    Misconfigured,
+    ReceiverError,
+    ReceiverUnavailable,
+    RecordError,
+    Rejected,
+    StorageFailed,
+    TooLarge,
+)
 from topology.order import Numbered, Step, collapsed, current, planned, posts
 from topology.progress import NOTHING, Open, Progress, ProgressStore
 from topology.records import Lines, Record
 
-# With less time left, what the receiver refused is set aside as it is, not narrowed down to what is at fault.
+# With less time left, what the receiver refused is not narrowed down to what is at fault in this invocation.
 NARROWING_SECONDS = 60.0
+
+# Records that waited for longer than this are worth a look for a newer snapshot, which would take their place.
+BEHIND_SECONDS = 900.0
+# By as much the clocks of Kinesis and of topo-cron may differ.
+CLOCKS_SECONDS = 60.0
 
 # What is counted, as the metrics are called: POSTs that were taken; what was set aside; records of snapshots that a
 # newer one took the place of; ends of snapshots that were not sent, since something of the snapshot is missing.
@@ -31,6 +46,7 @@ class Delivery:
         dead_letters: takes what cannot be delivered, ever.
         store: keeps what is open at the receiver.
         remaining: seconds left to this invocation.
+        clock: seconds since 1970.
     """
 
     def __init__(
@@ -39,24 +55,31 @@ class Delivery:
         dead_letters: DeadLetters,
         store: ProgressStore,
         remaining: Callable[[], float] = lambda: float("inf"),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.counts = Counter(dict.fromkeys(COUNTS, 0))
         self._post = post
         self._dead_letters = dead_letters
         self._store = store
         self._remaining = remaining
+        self._clock = clock
         self._saved: Open = {}
         self._open: Open = {}
         self._sent = self._refused = 0
+        self._may_wait = False
 
-    def batch(self, records: Sequence[bytes], names: Sequence[str]) -> None:
-        """Deliver a batch of the stream; `names` are what its records are called in dead letters.
+    def batch(self, records: Sequence[bytes], names: Sequence[str], arrived: Sequence[float] = ()) -> None:
+        """Deliver a batch of the stream.
+
+        `names` are what its records are called in dead letters; `arrived`, where it is known, is when they came to the
+        stream, in seconds since 1970.
 
         Raises DeliveryError, with the position of the first record that was not delivered, as soon as a POST fails for
         a reason that will pass. What comes before it is delivered and need not come again.
         """
         self._load()
-        kept, self.counts["RecordsSuperseded"] = current(list(self._readable(records, names)))
+        found = list(self._readable(records, names))
+        kept, self.counts["RecordsSuperseded"] = current(found, self._older(found, arrived))
         self._deliver(collapsed(list(planned(kept, self._open))))
 
     def snapshot(self, records: Iterable[bytes]) -> None:
@@ -64,8 +87,23 @@ class Delivery:
         self._store = NOWHERE  # no other process has a part in it
         self._deliver(planned(self._readable(records, ()), {}))
 
+    def _older(self, records: Sequence[Numbered], arrived: Sequence[float]) -> frozenset[int]:
+        """Positions of records of snapshots that are older than one which is on the stream from start to end.
+
+        What came to the stream before that one was begun is older than all that it tells, and stands before it.
+        """
+        slices = {position: record.snapshot for position, record in records if record.snapshot} if arrived else {}
+        behind = self._clock() - BEHIND_SECONDS
+        newest = self._store.newest() if any(arrived[position] < behind for position in slices) else None
+        if newest is None:
+            return frozenset()
+        begun = newest.began - CLOCKS_SECONDS
+        return frozenset(at for at, name in slices.items() if name != newest.snapshot and arrived[at] < begun)
+
     def _deliver(self, steps: Iterable[Step]) -> None:
         for step in posts(steps):
+            # What is first in its batch has had all of an invocation's time; and a snapshot does not come again.
+            self._may_wait = step.first > 0 and self._store is not NOWHERE
             try:
                 self._step(step)
             except (ReceiverError, StorageFailed) as error:
@@ -78,10 +116,7 @@ class Delivery:
         record = step.record
         before = self._open.get(record.instance, NOTHING)
         if record.start:
-            # From here on the receiver forgets what it saw of another snapshot, whose end must then not come again.
-            if self._saved.get(record.instance, NOTHING).snapshot not in {"", record.snapshot}:
-                self._open[record.instance] = before.ended()
-                self._save()
+            self._end_before(record)
             before = NOTHING
         self._sent, self._refused = before.sent, before.refused
         self._narrowed(record)
@@ -92,6 +127,15 @@ class Delivery:
         self._open[record.instance] = after
         if record.stop:
             # At once, since its end should not come again.
+            self._save()
+
+    def _end_before(self, record: Record) -> None:
+        """Before a start, save that the snapshot before it is over.
+
+        From the start on the receiver forgets what it saw of that one, whose end must then not come again.
+        """
+        if self._saved.get(record.instance, NOTHING).snapshot not in {"", record.snapshot}:
+            self._open[record.instance] = self._open[record.instance].ended()
             self._save()
 
     def _narrowed(self, record: Record) -> None:
@@ -112,6 +156,8 @@ class Delivery:
             if len(parts) > 1 and (self._remaining() > NARROWING_SECONDS or record.start or record.stop):
                 for part in parts:
                     self._narrowed(part)
+            elif len(parts) > 1 and self._may_wait:
+                raise ReceiverUnavailable(f"no time left to find what is at fault: {error}") from error
             else:
                 self._set_aside(record, error)
         else:

@@ -18,6 +18,11 @@ class Scope:
     partition: str
     service: str
 
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """Account, region and service."""
+        return self.account, self.region, self.service
+
     def arn(self, service: str, resource: str) -> str:
         """An ARN in this partition, region and account."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
@@ -63,6 +68,11 @@ class StackResource:
     cloudformation_type: str
     physical_id: str
 
+    @property
+    def link(self) -> tuple[str, str, str, str]:
+        """The same as plain values."""
+        return self.source, self.type, self.cloudformation_type, self.physical_id
+
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
@@ -92,7 +102,6 @@ class LeftOut:
 
 
 Element = Component | Relation | Deleted | StackResource | Telemetry
-Finding = Element | Incomplete | LeftOut
 
 
 def relation_id(source: str, type_: str, target: str) -> str:

@@ -7,12 +7,16 @@ AgentError
 │   ├── Denied              the role may not make it
 │   │   └── DeniedByOrganization    and no policy of the account can change that
 │   ├── Throttled           AWS refused it for its rate, again and again
-│   ├── RegionDisabled      the account has not enabled the region, or the service is not there
+│   ├── RegionDisabled      the account has not enabled the region, or there is none of this name
+│   ├── ServiceNotInRegion  AWS does not offer the service there
 │   ├── Unreachable         no answer, or the service is down
 │   ├── TimeRanOut          the run had no time left to make it
 │   └── UnexpectedAnswer    AWS answered something else than its model says
 ├── RecordError             a record on the stream is not one of ours
 ├── StreamRefused           Kinesis went on refusing records
+├── StreamUnreadable        what others wrote to the stream is not known
+├── StateCorrupt            an object of the state bucket is not what was written
+├── AnotherRun              another run of topo-cron is under way
 ├── StorageFailed           the bucket could not be read or written
 ├── DeliveryError           a record could not be delivered now: it and what follows have to be tried again
 └── ReceiverError           StackState's receiver did not take a POST
@@ -21,6 +25,8 @@ AgentError
     ├── TooLarge                works in smaller pieces
     └── Rejected                something in the body is wrong
 """
+
+from collections.abc import Mapping
 
 
 class AgentError(Exception):
@@ -39,6 +45,15 @@ class AwsError(AgentError):
     def __init__(self, action: str, message: str) -> None:
         super().__init__(f"{action}: {message}")
         self.action = action
+
+    @staticmethod
+    def again(said: Mapping[str, str]) -> "AwsError":
+        """The error that was written down as its cause, its action and its text."""
+        kinds: list[type[AwsError]] = [AwsError]
+        for kind in kinds:
+            kinds += kind.__subclasses__()
+        kind = next((kind for kind in kinds if kind.cause == said["cause"]), AwsError)
+        return kind(said["action"], said["error"].removeprefix(f"{said['action']}: "))
 
 
 class Gone(AwsError):
@@ -66,9 +81,15 @@ class Throttled(AwsError):
 
 
 class RegionDisabled(AwsError):
-    """The region is not enabled for the account, or does not have the service."""
+    """The region is not enabled for the account, or AWS has none of this name."""
 
     cause = "region not enabled"
+
+
+class ServiceNotInRegion(AwsError):
+    """AWS does not offer the service in the region, as far as boto3 knows, and no endpoint answered."""
+
+    cause = "service not in region"
 
 
 class Unreachable(AwsError):
@@ -95,6 +116,18 @@ class RecordError(AgentError):
 
 class StreamRefused(AgentError):
     """Kinesis went on refusing records; the message holds its last reason."""
+
+
+class StreamUnreadable(AgentError):
+    """The stream could not be read, or no longer holds what was asked for."""
+
+
+class StateCorrupt(AgentError):
+    """An object of the state bucket is not what was written, or of another version's format."""
+
+
+class AnotherRun(AgentError):
+    """Another run of topo-cron has begun and not ended."""
 
 
 class StorageFailed(AgentError):

@@ -12,16 +12,22 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
+from topology.aws import assumed
 from topology.collect import Account
 from topology.dead_letters import DeadLetters
 from topology.deliver import Delivery
 from topology.errors import DeliveryError, Misconfigured, ReceiverError, ReceiverUnavailable
+from topology.known import Known
+from topology.later import Later
 from topology.progress import ProgressStore
 from topology.receiver import Connection, Receiver
 from topology.records import Record
 from topology.resources import ALL
 from topology.settings import Settings
+from topology.snapshot import Rules, Run
+from topology.state import StateStore
 from topology.stream import Stream
+from topology.tail import Tail
 
 logger = logging.getLogger(__name__)
 
@@ -73,24 +79,72 @@ class Function:
         return boto3.Session(region_name=self.settings.region)
 
     @cache  # noqa: B019  one object per process
-    def account(self, function_arn: str) -> Account:
-        """The account that the function runs in, with its clients."""
-        settings = self.settings
-        return Account.open(
-            self.session,
-            function_arn.split(":")[4],
-            settings.regions,
-            ALL,
-            mask_values=settings.mask_values,
-            remaining=self.remaining,
-            api_share=settings.api_share,
-        )
+    def accounts(self, function_arn: str) -> dict[str, Account]:
+        """The account that the function runs in, and those whose roles it may assume, by id, with their clients."""
+        sessions = {function_arn.split(":")[4]: self.session}
+        for role in self.settings.role_arns:
+            sessions[role.split(":")[4]] = assumed(self.session, role, self.settings.external_id)
+        return {
+            account_id: Account.open(
+                session,
+                account_id,
+                self.settings.regions,
+                ALL,
+                mask_values=self.settings.mask_values,
+                remaining=self.remaining,
+                api_share=self.settings.api_share,
+            )
+            for account_id, session in sessions.items()
+        }
 
     @cache  # noqa: B019
     def stream(self, account_id: str) -> Stream:
         """The stream that all functions share."""
-        key = f"{self.settings.instance_type}/{self.instance_url(account_id)}"
-        return Stream(self.session.client("kinesis"), self.settings.stream, key, self.remaining)
+        return Stream(self.kinesis, self.settings.stream, self._partition_key(account_id), self.remaining)
+
+    @cache  # noqa: B019
+    def tail(self, account_id: str) -> Tail:
+        """What was lately written to the stream."""
+        return Tail(self.kinesis, self.settings.stream, self._partition_key(account_id), self.remaining)
+
+    @cache  # noqa: B019
+    def known(self, account_id: str) -> Known:
+        """What StackState has; as much of it as was needed is kept for the invocations that follow."""
+        blank = self.record(account_id).encode()
+        store = StateStore(self.s3, self.settings.state_bucket, self.settings.state_prefix, writes=False)
+        return Known(store, self.stream(account_id), self.tail(account_id), blank)
+
+    def run(self, function_arn: str, snapshot: str, *, confirmed: bool) -> Run:
+        """A run of topo-cron, which has not begun."""
+        accounts = self.accounts(function_arn)
+        own = next(iter(accounts))
+        return Run(
+            list(accounts.values()),
+            self.record(own, snapshot),
+            self.state(),
+            self.stream(own) if self.settings.stream else None,
+            self.tail(own) if self.settings.stream else None,
+            Rules(self.settings.replay_max_age, self.settings.brake_share, confirmed),
+            self.remaining,
+        )
+
+    @cache  # noqa: B019
+    def later(self) -> Later:
+        """The queue of change events, for those that have to come again later."""
+        return Later(self.session.client("sqs"), self.settings.change_queue)
+
+    @cache  # noqa: B019
+    def state(self) -> StateStore:
+        """What outlives the runs."""
+        return StateStore(self.s3, self.settings.state_bucket, self.settings.state_prefix)
+
+    @cached_property
+    def kinesis(self) -> Any:
+        """A client of the stream."""
+        return self.session.client("kinesis")
+
+    def _partition_key(self, account_id: str) -> str:
+        return f"{self.settings.instance_type}/{self.instance_url(account_id)}"
 
     @contextmanager
     def delivery(self, function_name: str, metrics: Metrics) -> Iterator[Delivery]:

@@ -5,7 +5,7 @@ repeats a batch, a record grows too old. So marks are not passed on as they come
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from topology.progress import NOTHING, Progress
@@ -33,21 +33,30 @@ class Step:
     """Bytes of the lines; only counted where steps are joined."""
 
 
-def current(records: Sequence[Numbered]) -> tuple[list[Numbered], int]:
-    """The records without snapshots that a newer one in the batch takes the place of; and how many were left out.
+def current(records: Sequence[Numbered], older: Collection[int] = ()) -> tuple[list[Numbered], int]:
+    """The records without snapshots that a newer one takes the place of; and how many were left out.
 
-    The newer one must be complete: another would not remove what the older one does, nor tell all that it tells.
+    `older` are positions of records whose snapshot is older than one that stands further on the stream. A newer one in
+    the batch counts only if all of it is there: one that broke off would not remove what the older one does, nor tell
+    all that it tells.
     """
     newest: dict[tuple[str, str], int] = {}
     for index, (_, record) in enumerate(records):
-        if record.start and record.complete:
+        if record.start and _whole(records[index:]):
             newest[record.instance] = index
     kept = [
-        numbered
-        for index, numbered in enumerate(records)
-        if not (numbered[1].snapshot and index < newest.get(numbered[1].instance, 0))
+        (position, record)
+        for index, (position, record) in enumerate(records)
+        if not record.snapshot or (index >= newest.get(record.instance, 0) and position not in older)
     ]
     return kept, len(records) - len(kept)
+
+
+def _whole(records: Sequence[Numbered]) -> bool:
+    """Whether all of the snapshot that the first record begins is among them, its end included."""
+    start = records[0][1]
+    parts = {record.part for _, record in records if record.snapshot == start.snapshot}
+    return start.complete and len(parts) == start.last + 1
 
 
 def planned(records: Iterable[Numbered], open_: Mapping[tuple[str, str], Progress]) -> Iterator[Step]:

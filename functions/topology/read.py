@@ -13,7 +13,7 @@ from typing import Any
 
 from topology.aws import Aws, search
 from topology.declare import Call, Detail, ForAll, PerBatch, PerItem, Resource
-from topology.elements import Finding, Incomplete, Item, LeftOut, Scope
+from topology.elements import Incomplete, Item, LeftOut, Scope
 from topology.errors import AwsError, Denied, Gone
 
 # Items completed together: a multiple of every batch size, so that batches are full, and small beside a run's memory,
@@ -35,7 +35,7 @@ class Reader:
         report: takes an `Incomplete` or `LeftOut`, each once per kind, action and cause.
     """
 
-    def __init__(self, aws: Aws, scope: Scope, pool: Executor, report: Callable[[Finding], None]) -> None:
+    def __init__(self, aws: Aws, scope: Scope, pool: Executor, report: Callable[[Incomplete | LeftOut], None]) -> None:
         self.scope = scope
         self._aws = aws
         self._pool = pool
@@ -46,8 +46,23 @@ class Reader:
 
     def items(self, resource: Resource, keys: Sequence[str] | None = None) -> Iterator[Item]:
         """The complete items of the resource: all of them, or those with these keys."""
-        found = self._listed(resource) if keys is None else self._looked_up(resource, keys)
-        details = [*_in_snapshot(resource.details)] if keys is None else resource.details
+        if keys is None:
+            return self._completed(self._listed(resource), [*_in_snapshot(resource.details)])
+        return self._completed(self._looked_up(resource, keys), resource.details)
+
+    def stint(self, resource: Resource, token: str | None, size: int) -> tuple[Iterator[Item], str | None]:
+        """Up to about `size` complete items from a page token on, and the token to go on with; None: the end."""
+        found, following = self._stint(resource, token, size)
+        return self._completed(iter(found), [*_in_snapshot(resource.details)]), following
+
+    def _stint(self, resource: Resource, token: str | None, size: int) -> tuple[list[Any], str | None]:
+        try:
+            return self._aws.stint(resource.listed_by, token, size)
+        except AwsError as error:
+            self._incomplete(error)
+            return [], None
+
+    def _completed(self, found: Iterator[Any], details: Sequence[Detail]) -> Iterator[Item]:
         whole = {detail.field: self._grouped(detail) for detail in details if isinstance(detail, ForAll)}
         while chunk := [dict(item) for item in islice(found, CHUNK)]:
             for detail in details:
@@ -64,13 +79,19 @@ class Reader:
 
     def _looked_up(self, resource: Resource, keys: Sequence[str]) -> Iterator[Item]:
         own = [key for key in keys if not resource.nearby(key)]
+        nearby = [key for key in keys if resource.nearby(key)]
+        seen: set[str] = set()
         for call in resource.also_looked_up_by.values():
-            for found in self._about(call, [key for key in keys if resource.nearby(key) is call]):
-                if isinstance(found, str):
-                    own.append(resource.lookup_key(self.scope, found))
-                else:
+            for found in self._about(call, [key for key in nearby if resource.nearby(key) is call]):
+                if not isinstance(found, str):
+                    seen.add(resource.lookup_key(self.scope, search(resource.key, found)))
                     yield found
-        own = unique(key for key in own if key)
+                elif resource.nearby(found):
+                    # What a later call finds something by.
+                    nearby.append(found)
+                else:
+                    own.append(resource.lookup_key(self.scope, found))
+        own = unique(key for key in own if key and key not in seen)
         if resource.looked_up_by is None:
             yield from ({resource.key: key} for key in own)
         else:

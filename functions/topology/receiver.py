@@ -17,6 +17,7 @@ import requests
 import urllib3
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
+from topology import VERSION
 from topology.errors import Misconfigured, ReceiverUnavailable, Rejected, TooLarge
 from topology.network import explained
 from topology.records import Lines, Record, Text
@@ -81,7 +82,8 @@ class Receiver:
     ) -> None:
         self.url = connection.base_url + PATH
         self.session = requests.Session()
-        headers = {"sts-api-key": api_key, "Content-Type": "application/json", "User-Agent": "stackstate-aws-agent"}
+        headers = {"sts-api-key": api_key, "Content-Type": "application/json"}
+        headers["User-Agent"] = f"stackstate-aws-agent/{VERSION}"
         if connection.encoding != "none":
             headers["Content-Encoding"] = connection.encoding
         # All that is the same in every request, made once: requests takes its time for it.

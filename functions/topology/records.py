@@ -3,12 +3,16 @@
 A record is a line of JSON, its head, that says what it is and how many lines of each kind follow; then, compressed with
 zstd, one line of JSON per element, already in the form that the receiver wants. So the publisher passes elements on
 without reading a single one, and a head can be changed without packing the elements again.
+
+Behind the elements, compressed by themselves, may follow entries: which of the lines belong to which item of AWS. They
+are for those who compare what an item had with what it has (`readings.py`, `known.py`), not for the receiver.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import zstandard
@@ -18,6 +22,7 @@ from topology.elements import (
     Deleted,
     Element,
     Relation,
+    StackResource,
     Telemetry,
     wire_component,
     wire_relation,
@@ -30,6 +35,8 @@ FORMAT = 1
 # A slice becomes one POST, so it keeps to the receiver's limits (receiver.md 7); compressed it is an eighth of that.
 SLICE_ELEMENTS = 1000
 SLICE_BYTES = 1024 * 1024
+# What is being packed is held uncompressed, once for every scope: topo-publisher joins small slices into large POSTs.
+PACKED_BYTES = SLICE_BYTES // 4
 # Far above any slice: what decompresses to more is not ours.
 LARGEST_RECORD = 16 * 1024 * 1024
 COMPRESSION_LEVEL = 3
@@ -40,6 +47,7 @@ ID = re.compile(rb'\{"externalId":("(?:[^"\\]|\\.)*")')
 # Between lines: JSON that can go into a list as it is. A line has no line end within.
 SEPARATOR = b",\n"
 KINDS = ("components", "relations", "deletes", "events")
+KIND_OF: Mapping[type, str] = dict(zip((Component, Relation, Deleted, Telemetry), KINDS, strict=True))
 Text = bytes | memoryview
 
 
@@ -130,19 +138,6 @@ class Lines:
         """Bytes of all lines."""
         return sum(len(text) for kind in KINDS for text in self.texts(kind))
 
-    def kind_of(self, element: Element) -> list[bytes]:
-        """Those of the lines that the element's goes to."""
-        match element:
-            case Component():
-                return self.components
-            case Relation():
-                return self.relations
-            case Deleted():
-                return self.deletes
-            case Telemetry():
-                return self.events
-        raise TypeError(f"{element!r} has no form on the stream")
-
     def extend(self, other: "Lines") -> None:
         """Append another's lines."""
         for kind in KINDS:
@@ -192,6 +187,37 @@ def id_of(text: bytes) -> bytes:
     return found[1] if found else orjson.dumps(orjson.loads(text)["externalId"])
 
 
+class Entry(NamedTuple):
+    """An item of AWS, and how many of a record's lines are its own; lines and entries of a record have one order."""
+
+    account: str
+    region: str
+    service: str
+    kind: str
+    """Of the resource, such as `sqs.queue`."""
+    key: str
+    """What the item is looked up by."""
+    components: int = 0
+    relations: int = 0
+    first: bool = True
+    """False: goes on with an item that did not fit into the record before."""
+    shared: tuple[str, ...] = ()
+    """Ids of what the item has, too, but whose lines stand with another item of the scope."""
+    suppressed: tuple[str, ...] = ()
+    """Ids of relations that must not be drawn, since this item speaks for them otherwise."""
+    links: tuple[tuple[str, str, str, str], ...] = ()
+    """Of a stack: source, relation type, CloudFormation type and physical id of each thing in it."""
+
+    @property
+    def item(self) -> "ItemName":
+        """What the item is known by."""
+        return self.account, self.region, self.service, self.kind, self.key
+
+
+ItemName = tuple[str, str, str, str, str]
+"""Account, region, service, kind and key."""
+
+
 @dataclass
 class Record:
     """One slice of a snapshot, or a delta."""
@@ -209,6 +235,8 @@ class Record:
     """Of a snapshot's start: the place of the last record."""
     complete: bool = False
     """Of a snapshot's start: whether that last record is its end."""
+    entries: list[Entry] = field(default_factory=list)
+    """Whose lines they are; the receiver never hears of it."""
 
     @property
     def instance(self) -> tuple[str, str]:
@@ -239,7 +267,10 @@ class Record:
             "counts": {kind: self.lines.count(kind) for kind in KINDS},
             "bytes": {kind: len(text) for kind, text in texts.items()},
         }
-        packed = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(b"".join(texts.values()))
+        packed = _compressed(b"".join(texts.values()))
+        if self.entries:
+            head["packed"] = len(packed)
+            packed += _compressed(b"\n".join(orjson.dumps(tuple(entry)) for entry in self.entries))
         return b"%s\n%s" % (orjson.dumps(head), packed)
 
     @classmethod
@@ -248,10 +279,7 @@ class Record:
         first, _, packed = data.partition(b"\n")
         head = _head(first)
         try:
-            # The limit in the call is for frames that do not say how large they become.
-            if zstandard.frame_content_size(packed) > LARGEST_RECORD:
-                raise RecordError(f"record would be larger than {LARGEST_RECORD} bytes")
-            text = zstandard.ZstdDecompressor().decompress(packed, max_output_size=LARGEST_RECORD)
+            text = _decompressed(packed[: head.get("packed")])
             instance = head["instance"]
             record = cls(instance["type"], instance["url"], head["snapshot"], start=head["start"], stop=head["stop"])
             record.part, record.last, record.complete = head["part"], head["last"], head["complete"]
@@ -268,6 +296,47 @@ class Record:
             raise RecordError(f"record is {len(text)} bytes where its head says {head}")
         return record
 
+    @classmethod
+    def decode_whole(cls, data: bytes) -> "Record":
+        """The record with its entries, for those who ask whose lines they are. Raises RecordError."""
+        record = cls.decode(data)
+        record.entries = entries(data)
+        return record
+
+
+def entries(data: bytes) -> list[Entry]:
+    """Whose lines a record has, without looking at them. Raises RecordError."""
+    first, _, packed = data.partition(b"\n")
+    frame = _head(first).get("packed")
+    if frame is None:
+        return []
+    try:
+        return [_entry(line) for line in _decompressed(packed[frame:]).split(b"\n")]
+    except (zstandard.ZstdError, orjson.JSONDecodeError, TypeError, ValueError) as error:
+        raise RecordError(f"record with entries that cannot be read: {error!r}") from error
+
+
+def _entry(text: bytes) -> Entry:
+    entry = Entry(*orjson.loads(text))
+    links = tuple((source, type_, thing, id_) for source, type_, thing, id_ in entry.links)
+    return entry._replace(shared=tuple(entry.shared), suppressed=tuple(entry.suppressed), links=links)
+
+
+def _compressed(text: bytes) -> bytes:
+    return trimmed(zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(text))
+
+
+def _decompressed(packed: bytes) -> bytes:
+    # The limit in the call is for frames that do not say how large they become.
+    if zstandard.frame_content_size(packed) > LARGEST_RECORD:
+        raise RecordError(f"record would be larger than {LARGEST_RECORD} bytes")
+    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=LARGEST_RECORD)
+
+
+def head_of(data: bytes) -> dict[str, Any]:
+    """The head of an encoded record. Raises RecordError if it is none, or of another format."""
+    return _head(data.partition(b"\n")[0])
+
 
 def _head(first: bytes) -> dict[str, Any]:
     """The head of a record. Raises RecordError if it is none, or of another format."""
@@ -281,10 +350,14 @@ def _head(first: bytes) -> dict[str, Any]:
     return head
 
 
-def numbered(data: bytes, part: int) -> bytes:
-    """The encoded record with its place in the snapshot."""
+def slice_of(data: bytes, snapshot: Record, part: int) -> bytes:
+    """The encoded record as a slice of the snapshot, whose mark is given: with its place there, without its entries."""
     first, _, packed = data.partition(b"\n")
-    return orjson.dumps(orjson.loads(first) | {"part": part}) + b"\n" + packed
+    head = orjson.loads(first)
+    packed = packed[: head.pop("packed", None)]
+    head["instance"] = {"type": snapshot.instance_type, "url": snapshot.instance_url}
+    head |= {"snapshot": snapshot.snapshot, "part": part}
+    return orjson.dumps(head) + b"\n" + packed
 
 
 class Packer:
@@ -293,39 +366,88 @@ class Packer:
     Args:
         instance_type, instance_url: the receiver's instance that the elements belong to.
         timestamp: seconds since 1970 that telemetry events carry.
-        snapshot: id of the snapshot, empty for a delta.
     """
 
-    def __init__(self, instance_type: str, instance_url: str, timestamp: int, snapshot: str = "") -> None:
-        self._blank = Record(instance_type, instance_url, snapshot)
+    def __init__(self, instance_type: str, instance_url: str, timestamp: int) -> None:
+        self._blank = Record(instance_type, instance_url)
         self._timestamp = timestamp
-        self._open = replace(self._blank, lines=Lines())
-        self._size = 0
+        self._open = self._new()
+        self._lines = self._size = 0
         self._packed: list[bytes] = []
         self._seen: set[int] = set()
 
     def add(self, element: Element) -> None:
-        """Put the element into the open record, or, where it does not fit, into a new one.
+        """Put an element that belongs to no item into the open record, or, where it does not fit, into a new one."""
+        self._add(KIND_OF[type(element)], line(element, self._timestamp))
 
-        What was added before, to the letter, is left out; the same id with other data is not (a bucket notifies a
-        function of several events under one relation id).
+    def item(self, name: ItemName, elements: Iterable[Element]) -> None:
+        """Put an item's components and relations into records, with an entry that says so.
+
+        Others make no lines: `Deleted` are relations that the item suppresses, `StackResource` are links that somebody
+        else makes relations of, `Telemetry` is no part of an item.
         """
-        text = line(element, self._timestamp)
-        if hash(text) in self._seen:
-            return
-        self._seen.add(hash(text))
-        if len(self._open.lines) and (self._size + len(text) > SLICE_BYTES or len(self._open.lines) == SLICE_ELEMENTS):
-            self._pack()
-        self._open.lines.kind_of(element).append(text)
-        self._size += len(text)
+        texts, suppressed, links = [], [], []
+        for one in elements:
+            match one:
+                case Component() | Relation():
+                    texts.append((KIND_OF[type(one)], line(one, self._timestamp)))
+                case Deleted():
+                    suppressed.append(one.id)
+                case StackResource():
+                    links.append(one.link)
+        self.item_lines(Entry(*name, suppressed=tuple(suppressed), links=tuple(links)), texts)
+
+    def item_lines(self, entry: Entry, texts: Iterable[tuple[str, bytes]]) -> None:
+        """Put an item's lines, each with its kind, into records; of the entry, all but the counts is taken.
+
+        What stands in these records already, to the letter, is not repeated; the same id with other data is (a bucket
+        notifies a function of several events under one relation id).
+        """
+        counts = Counter[str]()
+        shared: list[str] = []
+        first = True
+        for kind, text in texts:
+            if hash(text) in self._seen:
+                shared.append(orjson.loads(id_of(text)))
+                continue
+            if self._is_full(text):
+                if counts.total():
+                    self._open.entries.append(Entry(*entry.item, counts["components"], counts["relations"], first))
+                    counts, first = Counter(), False
+                self._pack()
+            self._add(kind, text)
+            counts[kind] += 1
+        rest = Entry(*entry.item, counts["components"], counts["relations"], first, tuple(shared))
+        self._open.entries.append(rest._replace(suppressed=entry.suppressed, links=entry.links))
 
     def records(self) -> list[bytes]:
         """All that was added, as encoded records in order."""
-        if len(self._open.lines):
+        if self._lines or self._open.entries:
             self._pack()
         return self._packed
 
+    @property
+    def size(self) -> int:
+        """Bytes of the finished records."""
+        return sum(map(len, self._packed))
+
+    def _add(self, kind: str, text: bytes) -> None:
+        if hash(text) in self._seen:
+            return
+        self._seen.add(hash(text))
+        if self._is_full(text):
+            self._pack()
+        self._open.lines[kind].append(text)
+        self._lines += 1
+        self._size += len(text)
+
+    def _is_full(self, text: bytes) -> bool:
+        return self._lines == SLICE_ELEMENTS or (self._lines > 0 and self._size + len(text) > PACKED_BYTES)
+
     def _pack(self) -> None:
         self._packed.append(self._open.encode())
-        self._open = replace(self._blank, lines=Lines())
-        self._size = 0
+        self._open = self._new()
+        self._lines = self._size = 0
+
+    def _new(self) -> Record:
+        return replace(self._blank, lines=Lines(), entries=[])

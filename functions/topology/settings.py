@@ -23,7 +23,12 @@ VARIABLES = (
     "TOPOLOGY_STATE_BUCKET",
     "TOPOLOGY_STATE_PREFIX",
     "TOPOLOGY_DEAD_LETTER_BUCKET",
+    "TOPOLOGY_CHANGE_QUEUE",
     "TOPOLOGY_REGIONS",
+    "TOPOLOGY_ACCOUNTS",
+    "TOPOLOGY_EXTERNAL_ID",
+    "TOPOLOGY_REPLAY_MAX_AGE_HOURS",
+    "TOPOLOGY_BRAKE_PERCENT",
     "TOPOLOGY_MASK_VALUES",
     "TOPOLOGY_API_SHARE",
     # Read by requests and boto3, not here.
@@ -33,6 +38,7 @@ VARIABLES = (
 )
 ENCODINGS = ("deflate", "gzip", "none")
 
+ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/\S+")
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 RECEIVER_PATHS = ("/stsAgent/intake", "/stsAgent")
 
@@ -63,6 +69,16 @@ class Settings:
     """Empty: nothing is kept."""
     state_prefix: str
     dead_letter_bucket: str
+    change_queue: str
+    """URL of the queue that change events come from; empty: nothing can be put there."""
+    role_arns: tuple[str, ...]
+    """Roles of further accounts that are read."""
+    external_id: str
+    """That these roles ask for."""
+    replay_max_age: float
+    """Seconds that the last reading of a scope may stand for one that cannot be read."""
+    brake_share: float
+    """A snapshot that would remove a larger part of the last one's components is held back."""
     mask_values: bool
     api_share: float
     """What part of the rates that AWS documents for the account's calls may be used."""
@@ -94,8 +110,13 @@ class Settings:
             state_bucket=environment.get("TOPOLOGY_STATE_BUCKET", "").strip(),
             state_prefix=environment.get("TOPOLOGY_STATE_PREFIX", "").strip(),
             dead_letter_bucket=environment.get("TOPOLOGY_DEAD_LETTER_BUCKET", "").strip(),
+            change_queue=environment.get("TOPOLOGY_CHANGE_QUEUE", "").strip(),
+            role_arns=_role_arns(environment.get("TOPOLOGY_ACCOUNTS", "")),
+            external_id=environment.get("TOPOLOGY_EXTERNAL_ID", "").strip(),
+            replay_max_age=_number(environment, "TOPOLOGY_REPLAY_MAX_AGE_HOURS", default=24, most=8760) * 3600.0,
+            brake_share=_number(environment, "TOPOLOGY_BRAKE_PERCENT", default=50, most=100) / 100,
             mask_values=_flag(environment, "TOPOLOGY_MASK_VALUES", default=True),
-            api_share=_percent(environment, "TOPOLOGY_API_SHARE", default=50) / 100,
+            api_share=_number(environment, "TOPOLOGY_API_SHARE", default=50, most=100) / 100,
         )
 
 
@@ -143,10 +164,20 @@ def _regions(text: str, default: str) -> tuple[str, ...]:
     return regions
 
 
-def _percent(environment: Mapping[str, str], name: str, *, default: int) -> int:
+def _role_arns(text: str) -> tuple[str, ...]:
+    arns = tuple(dict.fromkeys(arn.strip() for arn in text.split(",") if arn.strip()))
+    for arn in arns:
+        if not ROLE_ARN.fullmatch(arn):
+            raise SettingError(
+                f"TOPOLOGY_ACCOUNTS has {arn!r}: give ARNs of roles in the further accounts, with commas"
+            )
+    return arns
+
+
+def _number(environment: Mapping[str, str], name: str, *, default: int, most: int) -> int:
     text = environment.get(name, "").strip()
-    if text and not (text.isdecimal() and 1 <= int(text) <= 100):
-        raise SettingError(f"{name} is {text!r}: it must be a percentage from 1 to 100")
+    if text and not (text.isdecimal() and 1 <= int(text) <= most):
+        raise SettingError(f"{name} is {text!r}: it must be a whole number from 1 to {most}")
     return int(text) if text else default
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from topology.errors import StreamRefused
+from topology.tail import SEPARATOR
 
 # Kinesis takes 500 records or 5 MB in one request; half of that leaves room for the partition keys.
 BATCH_RECORDS = 500
@@ -59,14 +60,14 @@ class Stream:
         self._key = partition_key
         self._remaining = remaining
         self._sleep = sleep
+        self._position = ""
 
-    def write(self, records: Iterable[bytes]) -> int:
-        """Write the records in order; answers with how many there were.
+    def write(self, records: Iterable[bytes]) -> str:
+        """Write the records in order; answers with the position of the last, `{shard}/{sequence number}`.
 
         Raises StreamRefused if Kinesis keeps refusing: what was written until then stays, which is harmless, since
         elements without their snapshot's end remove nothing.
         """
-        count = 0
         batch: list[bytes] = []
         size = 0
         for record in records:
@@ -75,10 +76,9 @@ class Stream:
                 batch, size = [], 0
             batch.append(record)
             size += len(record)
-            count += 1
         if batch:
             self._put(batch)
-        return count
+        return self._position
 
     def _put(self, batch: Sequence[bytes]) -> None:
         """Put a batch; from the first refused record on it is put again, so that none overtakes another."""
@@ -111,4 +111,5 @@ class Stream:
         for index, entry in enumerate(answer["Records"]):
             if entry.get("ErrorCode"):
                 return index, f"{entry['ErrorCode']}: {entry.get('ErrorMessage', '')}"
+            self._position = f"{entry['ShardId']}{SEPARATOR}{entry['SequenceNumber']}"
         return len(batch), ""

@@ -23,8 +23,8 @@ def scope(service: str, region: str = REGION, partition: str = "aws") -> Scope:
 
 
 def sample(name: str) -> dict[str, Any]:
-    """An event as EventBridge delivered it: `sample("ec2/create_vpc")`."""
-    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    """An event as EventBridge delivers it: `sample("ec2/CreateVpc")`. The file says what it touches, too."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())["event"]
     return event
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.account import TestAccount, api_call
 from tests.resources.support import answer, calls, refuse, scope
-from topology.collect import Names, linked
 from topology.elements import Component, Item, Relation, StackResource
-from topology.resources import apigateway
+from topology.links import Names
+from topology.resources import ALL, apigateway
 
 API = "a1b2c3d4e5"
 STAGE = f"arn:aws:execute-api:eu-west-1:123456789012:{API}/live"
@@ -424,15 +424,14 @@ def test_a_deleted_api_is_no_failure_and_a_deleted_stage_is_deleted(aws: boto3.S
 
 def test_a_stack_has_every_stage_of_its_api(aws: boto3.Session, account: OpenAccount) -> None:
     id_ = create(aws)
-    opened = account(apigateway.REST_API).opened
-    names = Names()
+    names = Names(ALL)
     for item in ({**api(), "id": id_, "Stages": [{"stageName": "live"}, {"stageName": "test"}]},):
         for element in apigateway.elements(scope("apigateway"), item):
             if isinstance(element, Component):
-                names.add(apigateway.REST_API, scope("apigateway"), id_, element)
+                names.add(apigateway.REST_API, scope("apigateway"), id_, element.type, element.id)
 
     link = StackResource("stack", "has resource", "AWS::ApiGateway::RestApi", id_)
-    found = linked(opened, scope("cloudformation"), link, names, known_only=True)
+    found = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     base = f"arn:aws:execute-api:eu-west-1:123456789012:{id_}"
     assert [one.target for one in found] == [f"{base}/live", f"{base}/test"]

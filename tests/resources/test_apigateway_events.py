@@ -10,32 +10,6 @@ from topology.resources import apigateway
 
 API = "a1b2c3d4e5"
 STAGE_ARN = f"arn:aws:apigateway:eu-west-1::/restapis/{API}/stages/live"
-ENCODED = STAGE_ARN.replace(":", "%3A").replace("/", "%2F")
-BY_ID = [
-    *("PutRestApi", "UpdateRestApi", "DeleteRestApi", "CreateStage", "UpdateStage", "DeleteStage"),
-    *("CreateResource", "UpdateResource", "DeleteResource", "PutMethod", "UpdateMethod", "DeleteMethod"),
-    *("PutIntegration", "UpdateIntegration", "DeleteIntegration"),
-    *("PutMethodResponse", "UpdateMethodResponse", "DeleteMethodResponse"),
-    *("PutIntegrationResponse", "UpdateIntegrationResponse", "DeleteIntegrationResponse"),
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "request_", "response"),
-    [
-        ("CreateRestApi", {"createRestApiInput": {"name": "shop"}, "template": False}, {"id": API, "self": {}}),
-        ("ImportRestApi", {"template": False}, {"id": API}),
-        *((name, {"restApiId": API, "template": False}, None) for name in BY_ID),
-        ("CreateDeployment", {"restApiId": API, "createDeploymentInput": {"stageName": "live"}}, {"id": "d2"}),
-        ("TagResource", {"resourceArn": STAGE_ARN.partition("/stages")[0]}, None),
-        ("TagResource", {"resourceArn": STAGE_ARN}, None),
-        ("UntagResource", {"resourceArn": ENCODED}, None),
-    ],
-)
-def test_an_event_names_the_api(name: str, request_: dict[str, Any], response: dict[str, Any] | None) -> None:
-    event = api_call("apigateway", name, request_, response)
-
-    assert touched([apigateway.REST_API], event) == {("apigateway.rest-api", API)}
 
 
 @pytest.mark.parametrize(
@@ -64,11 +38,6 @@ def test_an_event_of_something_else_touches_nothing(name: str, request_: dict[st
     assert not touched([apigateway.REST_API], event)
     assert not ended([apigateway.REST_API], event)
     assert not unresolved([apigateway.REST_API], event)
-
-
-@pytest.mark.parametrize("name", ["DeleteStage", "CreateDeployment", "PutMethod"])
-def test_an_event_without_parameters_is_counted_as_unresolved(name: str) -> None:
-    assert unresolved([apigateway.REST_API], api_call("apigateway", name))
 
 
 def test_the_tag_editor_names_an_api_or_a_stage_by_its_arn() -> None:

@@ -8,19 +8,16 @@ import pytest
 
 from tests.account import TestAccount, api_call, native_event
 from tests.resources.support import answer, calls, ended, refuse, sample, scope, touched, unresolved
-from topology.collect import Names, linked
 from topology.elements import Component, Deleted, Item, Relation, StackResource
-from topology.resources import autoscaling
+from topology.links import Names
+from topology.resources import ALL, autoscaling
 
 OpenAccount = Callable[..., TestAccount]
 
 UUID = "49251dfa-4734-5846-92bf-85b90dab9853"
 PREFIX = "arn:aws:autoscaling:eu-west-1:123456789012"
 ARN = f"{PREFIX}:autoScalingGroup:{UUID}:autoScalingGroupName/shop-web"
-POLICY = f"{PREFIX}:scalingPolicy:{UUID}:autoScalingGroupName/shop-web:policyName/grow"
 TARGET_GROUP = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/shop/73e2d6bc24d8a067"
-LAUNCH = ("EC2 Instance Launch Successful", "EC2 Instance-launch Lifecycle Action")
-TERMINATE = ("EC2 Instance Terminate Successful", "EC2 Instance-terminate Lifecycle Action")
 
 
 def create(session: boto3.Session, *names: str, capacity: int = 0) -> None:
@@ -134,71 +131,8 @@ def test_a_refused_listing_is_incomplete(account: OpenAccount) -> None:
 # ------------------------------------------------------------------------------------------------------- events
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("CreateAutoScalingGroup", "UpdateAutoScalingGroup", "DeleteAutoScalingGroup", "AttachInstances"),
-        *("DetachInstances", "EnterStandby", "ExitStandby", "AttachLoadBalancers", "DetachLoadBalancers"),
-        *("AttachLoadBalancerTargetGroups", "DetachLoadBalancerTargetGroups", "AttachTrafficSources"),
-        *("DetachTrafficSources", "SetDesiredCapacity", "SuspendProcesses", "ResumeProcesses"),
-        *("EnableMetricsCollection", "DisableMetricsCollection", "SetInstanceProtection", "PutWarmPool"),
-        *("DeleteWarmPool", "LaunchInstances", "ExecutePolicy"),
-    ],
-)
-def test_a_call_names_its_group(name: str) -> None:
-    told = event(name, {"autoScalingGroupName": "shop-web", "policyName": "grow"})
-
-    assert touched([autoscaling.GROUP], told) == {("autoscaling.group", "shop-web")}
-
-
-@pytest.mark.parametrize("detail_type", [*LAUNCH, *TERMINATE])
-def test_what_auto_scaling_does_itself_names_its_group(detail_type: str) -> None:
-    told = native_event("aws.autoscaling", detail_type, {"AutoScalingGroupName": "shop-web", "EC2InstanceId": "i-1"})
-
-    assert touched([autoscaling.GROUP], told) == {("autoscaling.group", "shop-web")}
-
-
-@pytest.mark.parametrize(
-    ("name", "keys"),
-    [
-        ("create_auto_scaling_group", {"shop-web"}),
-        ("create_or_update_tags", {"shop-web", "shop-batch"}),
-        ("instance_launch_successful", {"shop-web"}),
-        ("instance_terminate_successful", {"shop-web"}),
-    ],
-)
-def test_a_recorded_event_names_its_groups(name: str, keys: set[str]) -> None:
-    assert touched([autoscaling.GROUP], sample(f"autoscaling/{name}")) == {("autoscaling.group", key) for key in keys}
-
-
-def test_a_policy_named_by_its_arn_tells_its_group() -> None:
-    told = event("ExecutePolicy", {"policyName": POLICY})
-
-    assert touched([autoscaling.GROUP], told) == {("autoscaling.group", "shop-web")}
-
-
 def test_a_policy_named_without_its_group_tells_nothing() -> None:
     assert not touched([autoscaling.GROUP], event("ExecutePolicy", {"policyName": "grow"}))
-
-
-def test_a_terminated_instance_s_group_is_in_the_answer() -> None:
-    told = event(
-        "TerminateInstanceInAutoScalingGroup",
-        {"instanceId": "i-0a1b2c3d4e5f60718"},
-        response={"activity": {"autoScalingGroupName": "shop-web"}},
-    )
-
-    assert touched([autoscaling.GROUP], told) == {("autoscaling.group", "shop-web")}
-
-
-@pytest.mark.parametrize("name", ["CreateOrUpdateTags", "DeleteTags"])
-def test_a_tag_event_names_several_groups(name: str) -> None:
-    tags = [{"resourceId": key, "resourceType": "auto-scaling-group", "key": "a"} for key in ("shop-web", "batch")]
-
-    assert touched([autoscaling.GROUP], event(name, {"tags": tags})) == {
-        ("autoscaling.group", "shop-web"),
-        ("autoscaling.group", "batch"),
-    }
 
 
 @pytest.mark.parametrize(
@@ -270,9 +204,9 @@ def test_a_delete_that_tells_too_little_ends_nothing(request_: dict[str, Any] | 
 
 
 def test_a_group_that_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount) -> None:
-    found = account(autoscaling.GROUP).after(sample("autoscaling/create_auto_scaling_group"))
+    found = account(autoscaling.GROUP).after(sample("autoscaling/CreateAutoScalingGroup"))
 
-    assert [one.touched.key for one in found.not_yet] == ["shop-web"]
+    assert [one.touched.key for one in found.unsettled] == ["shop-web"]
 
 
 def test_a_storm_of_events_is_one_look(aws: boto3.Session, account: OpenAccount) -> None:
@@ -281,7 +215,7 @@ def test_a_storm_of_events_is_one_look(aws: boto3.Session, account: OpenAccount)
     counted = calls(opened.client("autoscaling"))
 
     found = opened.after(
-        *[sample("autoscaling/instance_launch_successful"), sample("autoscaling/create_or_update_tags")] * 100
+        *[sample("autoscaling/InstanceLaunchSuccessful"), sample("autoscaling/CreateOrUpdateTags")] * 100
     )
 
     assert len(found.components) == 2
@@ -291,11 +225,17 @@ def test_a_storm_of_events_is_one_look(aws: boto3.Session, account: OpenAccount)
 def test_a_stack_s_group_is_found_by_its_name_among_others(aws: boto3.Session, account: OpenAccount) -> None:
     create(aws, "shop-web", "shop-batch")
     opened = account(autoscaling.GROUP)
-    names = Names()
+    names = Names(ALL)
     for component in opened.snapshot().components.values():
-        names.add(autoscaling.GROUP, scope("autoscaling"), component.data["AutoScalingGroupName"], component)
+        names.add(
+            autoscaling.GROUP,
+            scope("autoscaling"),
+            component.data["AutoScalingGroupName"],
+            component.type,
+            component.id,
+        )
 
     link = StackResource("stack", "has resource", "AWS::AutoScaling::AutoScalingGroup", "shop-web")
-    [relation] = linked(opened.opened, scope("cloudformation"), link, names, known_only=True)
+    [relation] = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     assert relation.target.endswith(":autoScalingGroupName/shop-web")

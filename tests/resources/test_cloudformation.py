@@ -9,9 +9,10 @@ import pytest
 
 from tests.account import TestAccount, api_call, native_event
 from tests.resources.support import answer, refuse, scope, touched, without_clients
-from topology.collect import Names, linked, spoken
+from topology.collect import spoken
 from topology.declare import Resource
-from topology.elements import StackResource
+from topology.elements import Component, StackResource
+from topology.links import Names
 from topology.resources import ALL, cloudformation, lambda_, sns, sqs
 from topology.shape import MASKED
 
@@ -271,11 +272,14 @@ def test_a_stack_has_the_element_whatever_form_its_physical_id_has(type_: str, p
     item, _, targets = MADE[type_]
     resource = maker(type_)
     opened = without_clients(ALL)
-    names = Names()
-    list(spoken(opened, resource, scope(resource.service), item, names))
+    names = Names(ALL)
+    read = spoken(opened, resource, scope(resource.service), item)
+    for element in read.elements:
+        if isinstance(element, Component):
+            names.add(resource, read.scope, read.key, element.type, element.id)
     link = StackResource(ID, "has resource", type_, physical_id)
 
-    relations = linked(opened, scope("cloudformation"), link, names, known_only=True)
+    relations = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     assert [one.id for one in relations] == [f"{ID}-has resource-{target}" for target in targets]
 
@@ -284,7 +288,7 @@ def test_a_stack_has_the_element_whatever_form_its_physical_id_has(type_: str, p
 def test_what_was_not_seen_has_no_relation_in_a_snapshot(type_: str) -> None:
     link = StackResource(ID, "has resource", type_, MADE[type_][1][0])
 
-    assert not list(linked(without_clients(ALL), scope("cloudformation"), link, Names(), known_only=True))
+    assert not list(Names(ALL).relations(scope("cloudformation"), link.link, known_only=True))
 
 
 @pytest.mark.parametrize(
@@ -331,36 +335,8 @@ def changed(status: str, id_: str = ID) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("event", "key"),
-    [
-        (changed("CREATE_COMPLETE"), ID),
-        (
-            native_event("aws.cloudformation", "CloudFormation Drift Detection Status Change", {"stack-id": ID}),
-            ID,
-        ),
-        (api_call("cloudformation", "CreateStack", {"stackName": "shop"}, {"stackId": ID}), ID),
-        (api_call("cloudformation", "CreateStack", {"stackName": "shop"}), "shop"),
-        (api_call("cloudformation", "UpdateStack", {"stackName": "shop"}, {"stackId": ID}), ID),
-        (api_call("cloudformation", "UpdateStack", {"stackName": ID}), ID),
-        (api_call("cloudformation", "DeleteStack", {"stackName": "shop"}), "shop"),
-        (api_call("cloudformation", "DeleteStack", {"stackName": ID}), ID),
-        (api_call("cloudformation", "ExecuteChangeSet", {"stackName": "shop", "changeSetName": "one"}), "shop"),
-        (api_call("cloudformation", "CreateChangeSet", {"stackName": "shop"}, {"id": "x", "stackId": ID}), ID),
-        (api_call("cloudformation", "UpdateTerminationProtection", {"stackName": "shop"}, {"stackId": ID}), ID),
-        (api_call("cloudformation", "RollbackStack", {"stackName": "shop"}, {"stackId": ID}), ID),
-        (api_call("cloudformation", "CancelUpdateStack", {"stackName": "shop"}), "shop"),
-        (api_call("cloudformation", "ContinueUpdateRollback", {"stackName": "shop"}), "shop"),
-        (api_call("tagging", "TagResources", {"resourceARNList": [ID]}), ID),
-    ],
-)
-def test_an_event_leads_to_its_stack_by_name_or_arn(event: dict[str, Any], key: str) -> None:
-    assert touched([cloudformation.STACK], event) == {("cloudformation.stack", key)}
-
-
-@pytest.mark.parametrize(
     "event",
     [
-        api_call("cloudformation", "ExecuteChangeSet", {"changeSetName": "arn:aws:cloudformation:eu-west-1:1:x"}),
         api_call("cloudformation", "DeleteStack", None, errorCode="ValidationError"),
         api_call("tagging", "TagResources", {"resourceARNList": [STACK_SET]}),
     ],

@@ -8,9 +8,9 @@ import pytest
 
 from tests.account import TestAccount, api_call
 from tests.resources.support import answer, calls, ended, refuse, sample, scope, touched, unresolved
-from topology.collect import Names, linked
 from topology.elements import Component, Item, Relation, StackResource
-from topology.resources import dynamodb
+from topology.links import Names
+from topology.resources import ALL, dynamodb
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
 STREAM_ARN = f"{ARN}/stream/2024-05-14T09:30:00.123"
@@ -104,7 +104,7 @@ def test_a_snapshot_and_an_event_say_the_same(aws: boto3.Session, account: OpenA
     opened = account(dynamodb.TABLE)
 
     found = opened.snapshot()
-    after = opened.after(sample("dynamodb/update_table_stream_off"))
+    after = opened.after(sample("dynamodb/UpdateTable-stream-off"))
 
     assert len(found.components) == 2
     assert found.components == after.components
@@ -167,10 +167,10 @@ def test_without_a_listing_or_a_description_the_scope_is_incomplete(
 
 
 def test_a_deleted_table_is_deleted_with_the_stream_that_the_event_names(account: OpenAccount) -> None:
-    with_stream = sample("dynamodb/delete_table")
+    with_stream = sample("dynamodb/DeleteTable")
     with_stream["detail"]["responseElements"]["tableDescription"] |= {"latestStreamArn": STREAM_ARN}
 
-    assert account(dynamodb.TABLE).after(sample("dynamodb/delete_table")).deleted == {ARN}
+    assert account(dynamodb.TABLE).after(sample("dynamodb/DeleteTable")).deleted == {ARN}
     assert account(dynamodb.TABLE).after(with_stream).deleted == {ARN, STREAM_ARN, RELATION}
 
 
@@ -179,7 +179,7 @@ def test_a_table_that_is_still_being_deleted_is_there(account: OpenAccount) -> N
     answer(opened.client("dynamodb"), "describe_table", {"Table": table(TableStatus="DELETING")["Table"]})
     answer(opened.client("dynamodb"), "list_tags_of_resource", {"Tags": []})
 
-    found = opened.after(sample("dynamodb/delete_table"))
+    found = opened.after(sample("dynamodb/DeleteTable"))
 
     assert found.components[ARN].data["TableStatus"] == "DELETING"
     assert not found.deleted
@@ -188,67 +188,24 @@ def test_a_table_that_is_still_being_deleted_is_there(account: OpenAccount) -> N
 def test_a_stream_that_was_switched_off_is_deleted_with_its_relation(aws: boto3.Session, account: OpenAccount) -> None:
     create(aws)
 
-    found = account(dynamodb.TABLE).after(sample("dynamodb/update_table_stream_off"))
+    found = account(dynamodb.TABLE).after(sample("dynamodb/UpdateTable-stream-off"))
 
     assert set(found.components) == {ARN}
     assert found.deleted == {STREAM_ARN, RELATION}
 
 
 def test_a_stream_that_was_switched_on_has_not_ended() -> None:
-    event = sample("dynamodb/update_table_stream_off")
+    event = sample("dynamodb/UpdateTable-stream-off")
     event["detail"]["responseElements"]["tableDescription"]["streamSpecification"] = {"streamEnabled": True}
 
     assert not ended([dynamodb.TABLE], event)
 
 
 def test_a_table_that_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount) -> None:
-    found = account(dynamodb.TABLE).after(sample("dynamodb/create_table"))
+    found = account(dynamodb.TABLE).after(sample("dynamodb/CreateTable"))
 
-    assert [one.touched.key for one in found.not_yet] == ["orders"]
+    assert [one.touched.key for one in found.unsettled] == ["orders"]
     assert not found.deleted
-
-
-DESCRIPTION = {"tableDescription": {"tableArn": ARN, "tableName": "orders"}}
-
-
-@pytest.mark.parametrize(
-    ("name", "request_", "response"),
-    [
-        ("CreateTable", {"tableName": "orders"}, DESCRIPTION),
-        ("CreateTable", {"tableName": "orders"}, None),
-        ("DeleteTable", {"tableName": "orders"}, DESCRIPTION),
-        ("DeleteTable", {"tableName": ARN}, None),
-        ("UpdateTable", {"tableName": ARN}, DESCRIPTION),
-        ("UpdateTable", {"tableName": "orders"}, None),
-        ("RestoreTableFromBackup", {"targetTableName": "orders", "backupArn": f"{ARN}x/backup/1"}, DESCRIPTION),
-        ("RestoreTableToPointInTime", {"targetTableName": "orders", "sourceTableName": "other"}, None),
-        ("RestoreTableToPointInTime", {}, DESCRIPTION),
-        ("ImportTable", {"tableCreationParameters": {"tableName": "orders"}}, None),
-        ("ImportTable", {}, {"importTableDescription": {"tableArn": ARN}}),
-        ("CreateGlobalTable", {"globalTableName": "orders", "replicationGroup": []}, None),
-        ("UpdateGlobalTable", {"globalTableName": "orders"}, None),
-        ("UpdateGlobalTableSettings", {"globalTableName": "orders"}, None),
-        ("TagResource", {"resourceArn": ARN, "tags": []}, None),
-        ("UntagResource", {"resourceArn": f"{ARN}/index/by-customer"}, None),
-    ],
-)
-def test_an_event_names_the_table_by_name_or_by_arn(
-    name: str, request_: dict[str, Any], response: dict[str, Any] | None
-) -> None:
-    event = api_call("dynamodb", name, request_, response)
-
-    assert touched([dynamodb.TABLE], event) == {("dynamodb.table", "orders")}
-
-
-@pytest.mark.parametrize("name", ["create_table", "delete_table", "update_table_stream_off"])
-def test_a_recorded_event_names_the_table(name: str) -> None:
-    assert touched([dynamodb.TABLE], sample(f"dynamodb/{name}")) == {("dynamodb.table", "orders")}
-
-
-def test_a_global_table_s_arn_is_no_table() -> None:
-    event = api_call("dynamodb", "TagResource", {"resourceArn": "arn:aws:dynamodb::123456789012:global-table/orders"})
-
-    assert not touched([dynamodb.TABLE], event)
 
 
 @pytest.mark.parametrize("name", ["PutItem", "UpdateTimeToLive", "CreateBackup", "PutResourcePolicy"])
@@ -259,11 +216,6 @@ def test_items_and_policies_are_no_change(name: str) -> None:
     assert not unresolved([dynamodb.TABLE], event)
 
 
-@pytest.mark.parametrize("name", ["UpdateTable", "DeleteTable", "CreateTable"])
-def test_an_event_without_parameters_is_counted_as_unresolved(name: str) -> None:
-    assert unresolved([dynamodb.TABLE], api_call("dynamodb", name))
-
-
 def test_the_tag_editor_names_a_table_by_its_arn() -> None:
     event = api_call("tagging", "TagResources", {"resourceARNList": [ARN], "tags": {"a": "b"}})
 
@@ -271,14 +223,13 @@ def test_the_tag_editor_names_a_table_by_its_arn() -> None:
 
 
 def test_a_stack_s_table_is_found_by_its_name_and_its_stream_is_not_meant(account: OpenAccount) -> None:
-    opened = account(dynamodb.TABLE).opened
-    names = Names()
+    names = Names(ALL)
     item = table(StreamSpecification={"StreamEnabled": True}, LatestStreamArn=STREAM_ARN)
     for element in dynamodb.elements(scope("dynamodb"), item):
         if isinstance(element, Component):
-            names.add(dynamodb.TABLE, scope("dynamodb"), "orders", element)
+            names.add(dynamodb.TABLE, scope("dynamodb"), "orders", element.type, element.id)
 
     link = StackResource("stack", "has resource", "AWS::DynamoDB::Table", "orders")
-    [relation] = linked(opened, scope("cloudformation"), link, names, known_only=True)
+    [relation] = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     assert relation.id == f"stack-has resource-{ARN}"

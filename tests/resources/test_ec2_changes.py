@@ -7,7 +7,7 @@ import pytest
 
 from tests.account import TestAccount, api_call, native_event
 from tests.resources.ec2_account import instance, network, start
-from tests.resources.support import answer, ended, sample, touched, unresolved
+from tests.resources.support import answer, ended, sample, touched
 from topology.elements import Json
 from topology.resources import ec2
 
@@ -45,7 +45,7 @@ def test_a_snapshot_and_events_say_the_same(aws: boto3.Session, account: OpenAcc
 
 def test_a_new_vpc_brings_its_default_group(aws: boto3.Session, account: OpenAccount) -> None:
     vpc = aws.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    event = sample("ec2/create_vpc")
+    event = sample("ec2/CreateVpc")
     event["detail"]["responseElements"]["vpc"]["vpcId"] = vpc
 
     found = account(*ec2.RESOURCES).after(event)
@@ -93,9 +93,9 @@ def test_an_instance_that_is_shutting_down_is_there(account: OpenAccount) -> Non
 
 
 def test_an_instance_that_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount) -> None:
-    found = account(ec2.INSTANCE).after(sample("ec2/run_instances"))
+    found = account(ec2.INSTANCE).after(sample("ec2/RunInstances"))
 
-    assert INSTANCE in {one.touched.key for one in found.not_yet}
+    assert INSTANCE in {one.touched.key for one in found.unsettled}
     assert not found.deleted
 
 
@@ -135,7 +135,7 @@ def test_a_gateway_that_is_still_attached_keeps_the_relation(aws: boto3.Session,
 
 
 def test_a_detach_names_the_relation_that_ended() -> None:
-    assert ended(ec2.RESOURCES, sample("ec2/detach_vpn_gateway")) == {f"{GATEWAY}-uses service-{VPC}"}
+    assert ended(ec2.RESOURCES, sample("ec2/DetachVpnGateway")) == {f"{GATEWAY}-uses service-{VPC}"}
 
 
 def test_two_hundred_ids_go_into_one_call(account: OpenAccount) -> None:
@@ -183,191 +183,16 @@ def test_an_interface_without_an_instance_is_nothing(account: OpenAccount) -> No
     assert opened.after(api_call("ec2", "AssociateAddress", {"networkInterfaceId": "eni-1"})).all == []
 
 
-def items(*ids: str) -> Json:
-    return {"instancesSet": {"items": [{"instanceId": id_} for id_ in ids]}}
+def test_a_group_that_a_call_names_is_found_by_its_name(aws: boto3.Session, account: OpenAccount) -> None:
+    _, _, group = network(aws)
+    opened = account(ec2.SECURITY_GROUP)
 
+    found = opened.after(api_call("ec2", "AuthorizeSecurityGroupIngress", {"groupName": "web"}, {"_return": True}))
+    gone = opened.after(api_call("ec2", "DeleteSecurityGroup", {"groupName": "mail"}, {"_return": True}))
 
-def wrapped(name: str, **fields: str) -> Json:
-    return {f"{name}Request": fields}
-
-
-ASSOCIATION = {"iamInstanceProfileAssociation": {"instanceId": INSTANCE}}
-MODIFIES_INSTANCE = [
-    *("ModifyInstanceMetadataOptions", "ModifyInstancePlacement", "ModifyInstanceMaintenanceOptions"),
-    *("ModifyInstanceCapacityReservationAttributes", "ModifyInstanceCpuOptions"),
-    *("ModifyInstanceNetworkPerformanceOptions", "ModifyPrivateDnsNameOptions", "CreateReplaceRootVolumeTask"),
-]
-INSTANCE_EVENTS: list[tuple[str, Json | None, Json | None]] = [
-    ("RunInstances", items(), items(INSTANCE)),
-    *(
-        (name, items(INSTANCE), items(INSTANCE))
-        for name in ("StartInstances", "StopInstances", "TerminateInstances", "MonitorInstances")
-    ),
-    ("StopInstances", {"instancesSet": {}}, items(INSTANCE)),
-    ("UnmonitorInstances", items(INSTANCE), None),
-    ("ModifyInstanceAttribute", {"instanceId": INSTANCE, "groupSet": {}}, {"_return": True}),
-    ("ResetInstanceAttribute", {"instanceId": INSTANCE}, {"_return": True}),
-    *((name, wrapped(name, InstanceId=INSTANCE), None) for name in MODIFIES_INSTANCE),
-    *((name, {"instanceId": INSTANCE}, None) for name in MODIFIES_INSTANCE),
-    ("AttachVolume", {"volumeId": "vol-1", "instanceId": INSTANCE}, {"instanceId": INSTANCE}),
-    ("DetachVolume", {"volumeId": "vol-1"}, {"instanceId": INSTANCE}),
-    ("AttachNetworkInterface", {"networkInterfaceId": "eni-1", "instanceId": INSTANCE}, None),
-    ("AssociateAddress", {"instanceId": INSTANCE, "publicIp": "192.0.2.1"}, None),
-    ("AssociateIamInstanceProfile", wrapped("AssociateIamInstanceProfile", InstanceId=INSTANCE), None),
-    *(
-        (name, wrapped(name, AssociationId="iip-assoc-1"), {f"{name}Response": ASSOCIATION})
-        for name in (
-            *("AssociateIamInstanceProfile", "DisassociateIamInstanceProfile"),
-            "ReplaceIamInstanceProfileAssociation",
-        )
-    ),
-]
-RULE = {"securityGroupRuleSet": {"items": [{"groupId": GROUP, "securityGroupRuleId": "sgr-1"}]}}
-CHANGES_RULES = [
-    *("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"),
-    *("AuthorizeSecurityGroupEgress", "RevokeSecurityGroupEgress"),
-]
-MODIFIES_RULES = [
-    *("ModifySecurityGroupRules", "UpdateSecurityGroupRuleDescriptionsIngress"),
-    "UpdateSecurityGroupRuleDescriptionsEgress",
-]
-GROUP_EVENTS: list[tuple[str, Json | None, Json | None]] = [
-    ("CreateSecurityGroup", {"groupName": "web", "vpcId": VPC}, {"groupId": GROUP}),
-    ("DeleteSecurityGroup", {"groupId": GROUP}, {"_return": True}),
-    ("DeleteSecurityGroup", {"groupName": "web"}, {"_return": True, "groupId": GROUP}),
-    *((name, {"groupId": GROUP}, RULE) for name in CHANGES_RULES),
-    *((name, {"groupName": "web"}, RULE) for name in CHANGES_RULES),
-    *((name, wrapped(name, GroupId=GROUP), None) for name in MODIFIES_RULES),
-    *((name, {"groupId": GROUP}, None) for name in MODIFIES_RULES),
-]
-SUBNET_EVENTS: list[tuple[str, Json | None, Json | None]] = [
-    ("CreateSubnet", {"vpcId": VPC}, {"subnet": {"subnetId": SUBNET}}),
-    ("CreateDefaultSubnet", {}, {"CreateDefaultSubnetResponse": {"subnet": {"subnetId": SUBNET}}}),
-    ("CreateDefaultSubnet", {}, {"subnet": {"subnetId": SUBNET}}),
-    ("DeleteSubnet", {"subnetId": SUBNET}, None),
-    ("ModifySubnetAttribute", {"subnetId": SUBNET}, None),
-    ("AssociateSubnetCidrBlock", {"subnetId": SUBNET}, None),
-    ("AssociateSubnetCidrBlock", wrapped("AssociateSubnetCidrBlock", SubnetId=SUBNET), None),
-    ("AssociateSubnetCidrBlock", {}, {"AssociateSubnetCidrBlockResponse": {"subnetId": SUBNET}}),
-    ("DisassociateSubnetCidrBlock", {"associationId": "a"}, {"subnetId": SUBNET}),
-    (
-        "DisassociateSubnetCidrBlock",
-        {"associationId": "a"},
-        {"DisassociateSubnetCidrBlockResponse": {"subnetId": SUBNET}},
-    ),
-]
-VPC_EVENTS: list[tuple[str, Json | None, Json | None]] = [
-    ("DeleteVpc", {"vpcId": VPC}, None),
-    *((name, {"vpcId": VPC}, None) for name in ("AssociateVpcCidrBlock", "AssociateDhcpOptions", "ModifyVpcTenancy")),
-    *(
-        (name, wrapped(name, VpcId=VPC), None)
-        for name in ("AssociateVpcCidrBlock", "AssociateDhcpOptions", "ModifyVpcTenancy")
-    ),
-    ("DisassociateVpcCidrBlock", {"associationId": "a"}, {"vpcId": VPC}),
-    ("DisassociateVpcCidrBlock", {"associationId": "a"}, {"DisassociateVpcCidrBlockResponse": {"vpcId": VPC}}),
-]
-GATEWAY_EVENTS: list[tuple[str, Json | None, Json | None]] = [
-    ("CreateVpnGateway", {"type": "ipsec.1"}, {"vpnGateway": {"vpnGatewayId": GATEWAY}}),
-    *(
-        (name, {"vpnGatewayId": GATEWAY, "vpcId": VPC}, None)
-        for name in ("DeleteVpnGateway", "AttachVpnGateway", "DetachVpnGateway")
-    ),
-]
-ONE_RESOURCE = [
-    *(("ec2.instance", INSTANCE, *event) for event in INSTANCE_EVENTS),
-    *(("ec2.security-group", GROUP, *event) for event in GROUP_EVENTS),
-    *(("ec2.subnet", SUBNET, *event) for event in SUBNET_EVENTS),
-    *(("ec2.vpc", VPC, *event) for event in VPC_EVENTS),
-    *(("ec2.vpn-gateway", GATEWAY, *event) for event in GATEWAY_EVENTS),
-]
-
-
-@pytest.mark.parametrize(("kind", "key", "name", "request_", "response"), ONE_RESOURCE)
-def test_an_event_touches_one_resource(
-    kind: str, key: str, name: str, request_: Json | None, response: Json | None
-) -> None:
-    event = api_call("ec2", name, request_, response)
-
-    assert touched(ec2.RESOURCES, event) == {(kind, key)}
-    assert not unresolved(ec2.RESOURCES, event)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("associate_iam_instance_profile", {("ec2.instance", INSTANCE)}),
-        ("authorize_security_group_ingress", {("ec2.security-group", GROUP)}),
-        (
-            "create_tags_mixed",
-            {("ec2.instance", INSTANCE), ("ec2.security-group", GROUP), ("ec2.vpc", VPC)},
-        ),
-        ("create_vpc", {("ec2.vpc", VPC), ("ec2.security-group", VPC)}),
-        ("detach_vpn_gateway", {("ec2.vpn-gateway", GATEWAY)}),
-        ("instance_running", {("ec2.instance", INSTANCE)}),
-        ("instance_terminated", {("ec2.instance", INSTANCE)}),
-        ("modify_security_group_rules", {("ec2.security-group", GROUP)}),
-        ("run_instances_refused", set()),
-        ("terminate_instances", {("ec2.instance", INSTANCE), ("ec2.instance", "i-0b2c3d4e5f6071829")}),
-    ],
-)
-def test_a_recorded_event_touches_what_it_names(name: str, expected: set[tuple[str, str]]) -> None:
-    assert touched(ec2.RESOURCES, sample(f"ec2/{name}")) == expected
-
-
-def test_run_instances_touches_every_instance_that_it_started() -> None:
-    event = sample("ec2/run_instances")
-    started = [one["instanceId"] for one in event["detail"]["responseElements"]["instancesSet"]["items"]]
-
-    assert touched(ec2.RESOURCES, event) == {("ec2.instance", id_) for id_ in started}
-
-
-def test_a_new_default_vpc_touches_its_groups_and_subnets() -> None:
-    event = api_call("ec2", "CreateDefaultVpc", {}, {"CreateDefaultVpcResponse": {"vpc": {"vpcId": VPC}}})
-
-    assert touched(ec2.RESOURCES, event) == {
-        ("ec2.vpc", VPC),
-        ("ec2.security-group", VPC),
-        ("ec2.subnet", VPC),
-    }
-
-
-@pytest.mark.parametrize("name", ["CreateTags", "DeleteTags"])
-def test_tags_of_other_things_touch_nothing(name: str) -> None:
-    ids = {"items": [{"resourceId": "vol-1"}, {"resourceId": "eni-1"}, {"resourceId": "vpce-1"}]}
-    event = api_call("ec2", name, {"resourcesSet": ids})
-
-    assert not touched(ec2.RESOURCES, event)
-    assert not unresolved(ec2.RESOURCES, event)
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        api_call("ec2", "StopInstances", items(INSTANCE), errorCode="Client.DryRunOperation"),
-        api_call("ec2", "DeleteVpc", {"vpcId": VPC}, errorCode="Client.DependencyViolation"),
-        api_call("ec2", "RebootInstances", items(INSTANCE)),
-        api_call("ec2", "CreateNetworkInterface", {"subnetId": SUBNET}),
-        api_call("ec2", "DescribeInstances", items(INSTANCE)),
-        # Anybody may put events on the bus, but none with the source of an AWS service.
-        native_event("com.example", STATE_CHANGE, {"instance-id": INSTANCE, "state": "terminated"}),
-        {**native_event("aws.ec2", STATE_CHANGE, {"instance-id": INSTANCE}), "account": "999999999999"},
-    ],
-)
-def test_what_changed_nothing_touches_nothing(event: Json) -> None:
-    assert not touched(ec2.RESOURCES, event)
-
-
-@pytest.mark.parametrize(
-    ("name", "request_"),
-    [
-        ("DeleteSecurityGroup", {"groupName": "web"}),
-        ("DeleteVpc", None),
-        ("DetachVpnGateway", None),
-        ("CreateVpc", {"cidrBlock": "10.0.0.0/16"}),
-    ],
-)
-def test_an_event_without_an_id_is_counted_as_unresolved(name: str, request_: Json | None) -> None:
-    assert unresolved(ec2.RESOURCES, api_call("ec2", name, request_))
+    assert set(found.components) == {group}
+    # Nobody can tell which group had the name.
+    assert not gone.all
 
 
 def test_the_tag_editor_names_each_kind_by_its_arn() -> None:

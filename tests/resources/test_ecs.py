@@ -10,13 +10,12 @@ import pytest
 from tests.account import TestAccount, api_call, native_event
 from tests.resources.support import answer, calls, ended, refuse, sample, scope, touched, unresolved
 from topology import shape
-from topology.collect import Names, linked
 from topology.elements import Component, Relation, StackResource
-from topology.resources import ecs
+from topology.links import Names
+from topology.resources import ALL, ecs
 
 ECS = "arn:aws:ecs:eu-west-1:123456789012"
 CLUSTER = f"{ECS}:cluster/shop"
-DEFAULT = f"{ECS}:cluster/default"
 SERVICE = f"{ECS}:service/shop/orders"
 TASK = f"{ECS}:task/shop/0123456789abcdef0123456789abcdef"
 OTHER_TASK = f"{ECS}:task/shop/11111111111111111111111111111111"
@@ -373,7 +372,7 @@ def test_a_snapshot_and_an_event_say_the_same(aws: boto3.Session, account: OpenA
     serve(opened, services=12, tasks=[task_answer(group="service:s1"), task_answer(OTHER_TASK, "family:batch")])
 
     snapshot = opened.snapshot()
-    after = opened.after(sample("ecs/create_service"))
+    after = opened.after(sample("ecs/CreateService"))
 
     assert snapshot.components == after.components
     assert snapshot.relations == after.relations
@@ -411,7 +410,7 @@ def test_a_new_cluster_that_ecs_does_not_know_yet_is_looked_at_again(aws: boto3.
 
     after = account(ecs.CLUSTER).after(event)
 
-    assert [one.touched.key for one in after.not_yet] == [CLUSTER]
+    assert [one.touched.key for one in after.unsettled] == [CLUSTER]
     assert not after.deleted
 
 
@@ -484,76 +483,6 @@ def test_one_request_describes_many_clusters(aws: boto3.Session, account: OpenAc
 # ------------------------------------------------------------------------------------------------------- events
 
 
-@pytest.mark.parametrize(
-    ("event", "key"),
-    [
-        (sample("ecs/task_running"), CLUSTER),
-        (sample("ecs/task_stopped"), CLUSTER),
-        (sample("ecs/service_steady_state"), CLUSTER),
-        (sample("ecs/container_instance"), CLUSTER),
-        (sample("ecs/create_service"), CLUSTER),
-        (sample("ecs/delete_service_default_cluster"), DEFAULT),
-        (
-            native_event("aws.ecs", "ECS Deployment State Change", {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"})
-            | {"resources": [SERVICE]},
-            CLUSTER,
-        ),
-        (api_call("ecs", "CreateCluster", {"clusterName": "shop"}, {"cluster": {"clusterArn": CLUSTER}}), CLUSTER),
-        (api_call("ecs", "CreateCluster", {"clusterName": "shop"}), CLUSTER),
-        (api_call("ecs", "DeleteCluster", {"cluster": CLUSTER}, {"cluster": {"clusterArn": CLUSTER}}), CLUSTER),
-        (api_call("ecs", "UpdateCluster", {"cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "UpdateClusterSettings", {"cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "PutClusterCapacityProviders", {"cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "UpdateService", {"service": "orders", "cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "UpdateService", {"service": "orders"}), DEFAULT),
-        (api_call("ecs", "CreateExpressGatewayService", {}, {"service": {"serviceArn": SERVICE}}), CLUSTER),
-        (api_call("ecs", "UpdateExpressGatewayService", {"serviceArn": SERVICE}), CLUSTER),
-        (api_call("ecs", "DeleteExpressGatewayService", {"serviceArn": SERVICE}), CLUSTER),
-        (api_call("ecs", "CreateTaskSet", {"service": "orders", "cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "UpdateTaskSet", {"cluster": CLUSTER}), CLUSTER),
-        (api_call("ecs", "DeleteTaskSet", {}, {"taskSet": {"clusterArn": CLUSTER}}), CLUSTER),
-        (api_call("ecs", "UpdateServicePrimaryTaskSet", {"cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "RunTask", {"taskDefinition": "x"}, {"tasks": [{"clusterArn": CLUSTER}]}), CLUSTER),
-        (api_call("ecs", "StartTask", {"cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "StopTask", {"task": "0123"}, {"task": {"clusterArn": CLUSTER}}), CLUSTER),
-        (api_call("ecs", "RegisterContainerInstance", {"cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "DeregisterContainerInstance", {"cluster": "shop"}), CLUSTER),
-        (api_call("ecs", "DeregisterContainerInstance", {}), DEFAULT),
-        (api_call("ecs", "TagResource", {"resourceArn": CLUSTER}), CLUSTER),
-        (api_call("ecs", "UntagResource", {"resourceArn": SERVICE}), CLUSTER),
-        (api_call("servicediscovery", "CreateService", {"name": "orders"}, {"service": {"id": REGISTRY}}), REGISTRY),
-        (api_call("servicediscovery", "UpdateService", {"id": REGISTRY}), REGISTRY),
-        (api_call("servicediscovery", "DeleteService", {"id": REGISTRY}), REGISTRY),
-        (
-            api_call(
-                "servicediscovery",
-                "RegisterInstance",
-                {"serviceId": REGISTRY, "attributes": {"ECS_CLUSTER_NAME": "shop", "ECS_SERVICE_NAME": "orders"}},
-            ),
-            CLUSTER,
-        ),
-        (api_call("servicediscovery", "RegisterInstance", {"serviceId": REGISTRY, "attributes": {}}), REGISTRY),
-        (api_call("servicediscovery", "DeregisterInstance", {"serviceId": REGISTRY, "instanceId": "1"}), REGISTRY),
-        (api_call("tagging", "TagResources", {"resourceARNList": [SERVICE]}), CLUSTER),
-    ],
-)
-def test_an_event_leads_to_its_cluster(event: dict[str, Any], key: str) -> None:
-    assert touched([ecs.CLUSTER], event) == {("ecs.cluster", key)}
-
-
-@pytest.mark.parametrize(
-    "resource",
-    [
-        f"{ECS}:task-definition/orders:7",
-        HOST,
-        f"{ECS}:capacity-provider/spot",
-        f"{ECS}:service/orders",  # an ARN of before 2018, without the cluster
-    ],
-)
-def test_tags_of_other_things_touch_nothing(resource: str) -> None:
-    assert not touched([ecs.CLUSTER], api_call("ecs", "TagResource", {"resourceArn": resource}))
-
-
 def test_a_deployment_of_a_service_with_an_old_arn_is_left_to_the_snapshot() -> None:
     event = native_event("aws.ecs", "ECS Deployment State Change", {}) | {"resources": [f"{ECS}:service/orders"]}
 
@@ -568,7 +497,7 @@ def test_a_stopped_task_is_deleted_with_the_relation_to_it(aws: boto3.Session, a
     opened = account(ecs.CLUSTER)
     serve(opened, services=1)
 
-    after = opened.after(sample("ecs/task_stopped"))
+    after = opened.after(sample("ecs/TaskStateChange-stopped"))
 
     assert after.deleted == {TASK, f"{SERVICE}-has_cluster_node-{TASK}"}
 
@@ -577,7 +506,7 @@ def test_a_late_event_deletes_no_task_that_still_runs(aws: boto3.Session, accoun
     opened = account(ecs.CLUSTER)
     serve(opened, services=1, tasks=[task_answer(group="family:batch")])
 
-    after = opened.after(sample("ecs/task_stopped"))
+    after = opened.after(sample("ecs/TaskStateChange-stopped"))
 
     assert TASK in after.components
     assert TASK not in after.deleted
@@ -593,7 +522,7 @@ def test_a_stopped_task_of_its_own_ends_the_relation_from_the_cluster() -> None:
 
 
 def test_a_running_task_ends_nothing() -> None:
-    assert not ended([ecs.CLUSTER], sample("ecs/task_running"))
+    assert not ended([ecs.CLUSTER], sample("ecs/TaskStateChange-running"))
 
 
 def test_a_deleted_service_is_deleted_with_the_relation_to_it(aws: boto3.Session, account: OpenAccount) -> None:
@@ -614,7 +543,7 @@ def test_a_host_that_left_its_cluster_is_no_longer_used(aws: boto3.Session, acco
     host = {"containerInstance": {"containerInstanceArn": HOST, "ec2InstanceId": "i-0a1b2c3d4e5f60718"}}
     event = api_call("ecs", "DeregisterContainerInstance", {"cluster": "shop"}, host)
 
-    after = account(ecs.CLUSTER).after(event, sample("ecs/container_instance"))
+    after = account(ecs.CLUSTER).after(event, sample("ecs/ContainerInstanceStateChange"))
 
     assert after.deleted == {f"{CLUSTER}-uses_ec2_host-i-0a1b2c3d4e5f60718"}
 
@@ -638,7 +567,7 @@ def test_a_failed_call_deletes_nothing_after_an_event(aws: boto3.Session, accoun
     serve(opened, services=1)
     refuse(opened.client("ecs"), "list_tasks", "ThrottlingException")
 
-    after = opened.after(sample("ecs/task_stopped"))
+    after = opened.after(sample("ecs/TaskStateChange-stopped"))
 
     assert not after.deleted
     assert after.incomplete
@@ -651,10 +580,10 @@ def test_a_stack_names_its_cluster(aws: boto3.Session, account: OpenAccount) -> 
     aws.client("ecs").create_cluster(clusterName="shop")
     opened = account(ecs.CLUSTER)
     [cluster] = opened.snapshot().of_type("aws.ecs.cluster")
-    names = Names()
-    names.add(ecs.CLUSTER, scope("ecs"), CLUSTER, cluster)
+    names = Names(ALL)
+    names.add(ecs.CLUSTER, scope("ecs"), CLUSTER, cluster.type, cluster.id)
 
     for physical_id in ("shop", CLUSTER):
         link = StackResource("stack", "has resource", "AWS::ECS::Cluster", physical_id)
-        [relation] = linked(opened.opened, scope("cloudformation"), link, names, known_only=True)
+        [relation] = names.relations(scope("cloudformation"), link.link, known_only=True)
         assert relation.target == CLUSTER

@@ -7,10 +7,10 @@ import boto3
 import pytest
 
 from tests.account import TestAccount, api_call
-from tests.resources.support import answer, calls, ended, refuse, scope, touched, unresolved
-from topology.collect import Names, linked
+from tests.resources.support import answer, calls, ended, refuse, scope, touched
 from topology.elements import Component, Item, Relation, StackResource, Telemetry
-from topology.resources import autoscaling, elb, elbv2
+from topology.links import Names
+from topology.resources import ALL, autoscaling, elb
 
 OpenAccount = Callable[..., TestAccount]
 
@@ -18,7 +18,6 @@ ARN = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/web"
 GROUP_ARN = "arn:aws:autoscaling:eu-west-1:123456789012:autoScalingGroup:0b1c:autoScalingGroupName/shop"
 LISTENER: Any = {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstanceProtocol": "HTTP", "InstancePort": 8080}
 VERSION = "2012-06-01"
-EVERYTHING = [elb.BALANCER, *elbv2.RESOURCES]
 
 
 def subnet(session: boto3.Session) -> Any:
@@ -251,53 +250,6 @@ def test_after_an_event_groups_that_may_not_be_read_are_left_out(aws: boto3.Sess
 # ------------------------------------------------------------------------------------------------------- events
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("CreateLoadBalancer", "DeleteLoadBalancer", "RegisterInstancesWithLoadBalancer"),
-        *("DeregisterInstancesFromLoadBalancer", "ApplySecurityGroupsToLoadBalancer"),
-        *("AttachLoadBalancerToSubnets", "DetachLoadBalancerFromSubnets", "EnableAvailabilityZonesForLoadBalancer"),
-        *("DisableAvailabilityZonesForLoadBalancer", "CreateLoadBalancerListeners", "DeleteLoadBalancerListeners"),
-        *("ConfigureHealthCheck", "SetLoadBalancerListenerSSLCertificate", "SetLoadBalancerPoliciesOfListener"),
-        *("SetLoadBalancerPoliciesForBackendServer", "CreateAppCookieStickinessPolicy"),
-        *("CreateLBCookieStickinessPolicy", "CreateLoadBalancerPolicy", "DeleteLoadBalancerPolicy"),
-    ],
-)
-@pytest.mark.parametrize("detail", [{}, {"apiVersion": None}])
-def test_an_event_names_the_balancer_alone(name: str, detail: dict[str, Any]) -> None:
-    told = event(name, {"loadBalancerName": "web"}, **detail)
-
-    assert touched(EVERYTHING, told) == {("elb.load-balancer", "web")}
-    assert not unresolved(EVERYTHING, told)
-
-
-@pytest.mark.parametrize("name", ["AddTags", "RemoveTags"])
-def test_a_tag_event_names_several_balancers(name: str) -> None:
-    told = event(name, {"loadBalancerNames": ["web", "mail"], "tags": [{"key": "a", "value": "b"}]})
-
-    assert touched(EVERYTHING, told) == {("elb.load-balancer", "web"), ("elb.load-balancer", "mail")}
-
-
-def test_an_event_of_the_newer_balancers_is_none_of_the_classic_ones() -> None:
-    told = event("DeleteLoadBalancer", {"loadBalancerArn": f"{ARN}/app/x"}, apiVersion="2015-12-01")
-
-    assert not touched([elb.BALANCER], told)
-    assert not unresolved([elb.BALANCER], told)
-
-
-@pytest.mark.parametrize("name", ["ModifyLoadBalancerAttributes", "DescribeLoadBalancers"])
-def test_attributes_are_no_change(name: str) -> None:
-    assert not touched(EVERYTHING, event(name, {"loadBalancerName": "web"}))
-
-
-def test_a_refused_delete_changes_nothing() -> None:
-    assert not touched(EVERYTHING, event("DeleteLoadBalancer", {"loadBalancerName": "web"}, errorCode="AccessDenied"))
-
-
-def test_an_event_without_a_name_is_counted_as_unresolved() -> None:
-    assert unresolved([elb.BALANCER], event("DeleteLoadBalancer"))
-
-
 @pytest.mark.parametrize("request_", [None, {}, {"loadBalancerName": "web"}])
 def test_a_deregistration_without_instances_ends_nothing(request_: dict[str, Any] | None) -> None:
     assert not ended([elb.BALANCER], event("DeregisterInstancesFromLoadBalancer", request_))
@@ -342,18 +294,18 @@ def test_a_deregistered_instance_is_detached(aws: boto3.Session, account: OpenAc
 def test_a_balancer_that_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount) -> None:
     found = account(elb.BALANCER).after(event("CreateLoadBalancer", {"loadBalancerName": "web"}))
 
-    assert [one.touched.key for one in found.not_yet] == ["web"]
+    assert [one.touched.key for one in found.unsettled] == ["web"]
     assert not found.deleted
 
 
 def test_a_stack_s_balancer_is_found_by_its_name(aws: boto3.Session, account: OpenAccount) -> None:
     create(aws)
     opened = account(elb.BALANCER)
-    names = Names()
+    names = Names(ALL)
     for component in opened.snapshot().components.values():
-        names.add(elb.BALANCER, scope("elb"), "web", component)
+        names.add(elb.BALANCER, scope("elb"), "web", component.type, component.id)
 
     link = StackResource("stack", "has resource", "AWS::ElasticLoadBalancing::LoadBalancer", "web")
-    [relation] = linked(opened.opened, scope("cloudformation"), link, names, known_only=True)
+    [relation] = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     assert relation.id == "stack-has resource-classic_elb_web"

@@ -7,10 +7,10 @@ import boto3
 import pytest
 
 from tests.account import TestAccount, api_call
-from tests.resources.support import answer, calls, ended, refuse, scope, touched, unresolved
-from topology.collect import Names, linked
+from tests.resources.support import answer, calls, ended, refuse, scope, touched
 from topology.elements import Component, Item, Relation, StackResource, Telemetry
-from topology.resources import elb, elbv2
+from topology.links import Names
+from topology.resources import ALL, elb, elbv2
 from topology.shape import mask
 
 OpenAccount = Callable[..., TestAccount]
@@ -455,31 +455,6 @@ def test_an_event_names_balancers_and_target_groups(
     assert touched(EVERYTHING, told) == expected
 
 
-@pytest.mark.parametrize("name", ["CreateLoadBalancer", "DeleteLoadBalancer", "AddTags", "RemoveTags"])
-def test_an_event_of_the_classic_balancers_is_none_of_the_newer_ones(name: str) -> None:
-    request = {"loadBalancerName": "web", "loadBalancerNames": ["web"]}
-    told = event(name, request, {"dNSName": "web.example.org"}, apiVersion="2012-06-01")
-
-    assert not touched(elbv2.RESOURCES, told)
-    assert not unresolved(elbv2.RESOURCES, told)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("ModifyLoadBalancerAttributes", "ModifyTargetGroupAttributes", "SetRulePriorities"),
-        *("AddListenerCertificates", "CreateTrustStore"),
-    ],
-)
-def test_attributes_and_what_is_no_component_are_no_change(name: str) -> None:
-    assert not touched(EVERYTHING, event(name, {"loadBalancerArn": BALANCER, "targetGroupArn": GROUP}))
-
-
-@pytest.mark.parametrize("name", ["DeleteLoadBalancer", "DeleteTargetGroup", "CreateTargetGroup", "AddTags"])
-def test_an_event_without_parameters_is_counted_as_unresolved(name: str) -> None:
-    assert unresolved(elbv2.RESOURCES, event(name))
-
-
 def test_the_tag_editor_names_balancers_and_target_groups_by_arn() -> None:
     classic = f"{ELB}:loadbalancer/web"
     told = api_call("tagging", "UntagResources", {"resourceARNList": [BALANCER, GROUP, LISTENER, classic]})
@@ -526,7 +501,7 @@ def test_what_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount) -> 
 
     found = account(*elbv2.RESOURCES).after(balancer, group)
 
-    assert {one.touched.key for one in found.not_yet} == {BALANCER, GROUP}
+    assert {one.touched.key for one in found.unsettled} == {BALANCER, GROUP}
     assert not found.deleted
 
 
@@ -556,12 +531,12 @@ def test_a_stack_s_balancer_and_target_group_are_found_by_arn(
     balancer, group = create(aws)
     physical_id = {"balancer": balancer, "group": group}[arn]
     opened = account(*elbv2.RESOURCES)
-    names = Names()
+    names = Names(ALL)
     for component in opened.snapshot().components.values():
         for resource in elbv2.RESOURCES:
-            names.add(resource, scope("elbv2"), component.id, component)
+            names.add(resource, scope("elbv2"), component.id, component.type, component.id)
 
     link = StackResource("stack", "has resource", type_, physical_id)
-    [relation] = linked(opened.opened, scope("cloudformation"), link, names, known_only=True)
+    [relation] = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     assert relation.id == f"stack-has resource-{physical_id}"

@@ -217,7 +217,7 @@ def read_with_secrets(opened: TestAccount, *, mask_values: bool) -> str:
     masking = Account(
         before.id, before.partition, before.regions, before.resources, before.clients, mask_values=mask_values
     )
-    return str(list(snapshot(masking)))
+    return str(list(snapshot([masking])))
 
 
 def test_tokens_of_endpoints_are_masked_and_names_stay(account: OpenAccount) -> None:
@@ -256,7 +256,7 @@ def test_a_delivery_stream_that_aws_does_not_know_yet_is_looked_at_later(account
 
     found = account(firehose.DELIVERY_STREAM).after(event)
 
-    assert [one.touched.key for one in found.not_yet] == ["clicks"]
+    assert [one.touched.key for one in found.unsettled] == ["clicks"]
     assert not found.deleted
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.account import TestAccount, api_call
 from tests.resources.support import answer, calls, refuse, scope, touched, unresolved
-from topology.collect import Names, linked
 from topology.elements import StackResource
-from topology.resources import kinesis
+from topology.links import Names
+from topology.resources import ALL, kinesis
 
 ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
 CONSUMER = f"{ARN}/consumer/audit:1715679000"
@@ -152,7 +152,7 @@ def test_a_stream_that_is_still_being_deleted_is_there(aws: boto3.Session, accou
 def test_a_stream_that_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount) -> None:
     found = account(kinesis.STREAM).after(api_call("kinesis", "CreateStream", {"streamName": "orders"}))
 
-    assert [one.touched.key for one in found.not_yet] == ["orders"]
+    assert [one.touched.key for one in found.unsettled] == ["orders"]
     assert not found.deleted
 
 
@@ -211,9 +211,8 @@ def test_the_tag_editor_names_a_stream_by_its_arn() -> None:
 
 
 def test_a_stack_s_stream_is_found_by_its_name(aws: boto3.Session, account: OpenAccount) -> None:
-    opened = account(kinesis.STREAM).opened
     link = StackResource("stack", "has resource", "AWS::Kinesis::Stream", "orders")
 
-    [relation] = linked(opened, scope("cloudformation"), link, Names(), known_only=False)
+    [relation] = Names(ALL).relations(scope("cloudformation"), link.link, known_only=False)
 
     assert relation.id == f"stack-has resource-{ARN}"

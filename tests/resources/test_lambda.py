@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.account import TestAccount, api_call
+from tests.account import TestAccount, api_call, native_event
 from tests.resources.support import answer, calls, ended, refuse, sample, scope, touched, unresolved
 from topology.elements import Component, Element, Relation
 from topology.resources import lambda_
@@ -196,7 +196,7 @@ def test_a_snapshot_and_an_event_say_the_same(aws: boto3.Session, account: OpenA
     opened = open_functions(account)
 
     snapshot = opened.snapshot()
-    after = opened.after(sample("lambda/update_function_code"))
+    after = opened.after(sample("lambda/UpdateFunctionCode"))
 
     assert set(snapshot.components) == {ARN, ALIAS}
     assert snapshot.components == after.components
@@ -291,13 +291,13 @@ def test_a_mapping_that_is_still_being_created_is_looked_at_again(aws: boto3.Ses
     opened = account(lambda_.EVENT_SOURCE_MAPPING)
     answer(opened.client("lambda"), "get_event_source_mapping", mapping(State="Creating"))
 
-    after = opened.after(sample("lambda/create_event_source_mapping"))
+    after = opened.after(sample("lambda/CreateEventSourceMapping"))
 
-    assert [one.touched.key for one in after.not_yet] == [MAPPING]
+    assert [one.touched.key for one in after.unsettled] == [MAPPING]
 
 
 def test_a_deleted_mapping_ends_its_relation(aws: boto3.Session, account: OpenAccount) -> None:
-    after = account(lambda_.EVENT_SOURCE_MAPPING).after(sample("lambda/delete_event_source_mapping"))
+    after = account(lambda_.EVENT_SOURCE_MAPPING).after(sample("lambda/DeleteEventSourceMapping"))
 
     assert after.deleted == {f"{ARN}-uses service-{STREAM}"}
 
@@ -318,11 +318,10 @@ def test_a_mapping_that_is_switched_off_ends_its_relation_and_one_that_is_on_doe
 
 
 FUNCTION_EVENTS = [
-    sample("lambda/create_function"),
-    sample("lambda/update_function_code"),
-    sample("lambda/tag_resource"),
-    sample("lambda/delete_function_by_arn"),
-    sample("lambda/delete_function_version"),
+    sample("lambda/CreateFunction"),
+    sample("lambda/UpdateFunctionCode"),
+    sample("lambda/TagResource"),
+    sample("lambda/DeleteFunction-by-arn"),
     api_call("lambda", "CreateFunction20150331", {"functionName": "orders-api"}),
     api_call("lambda", "UpdateFunctionConfiguration20150331v2", {"functionName": "123456789012:function:orders-api"}),
     api_call("lambda", "UpdateFunctionConfiguration", {"functionName": f"{ARN}:live"}),
@@ -345,8 +344,8 @@ def test_an_event_leads_to_its_function_whatever_it_calls_it(event: dict[str, An
 @pytest.mark.parametrize(
     "event",
     [
-        sample("lambda/create_event_source_mapping"),
-        sample("lambda/delete_event_source_mapping"),
+        sample("lambda/CreateEventSourceMapping"),
+        sample("lambda/DeleteEventSourceMapping"),
         api_call("lambda", "UpdateEventSourceMapping20150331", {"uUID": MAPPING, "enabled": True}),
     ],
 )
@@ -370,22 +369,55 @@ def test_a_mapping_without_its_id_is_unresolved() -> None:
 
 
 def test_a_deleted_function_is_deleted_and_its_name_may_be_an_arn(aws: boto3.Session, account: OpenAccount) -> None:
-    assert open_functions(account).after(sample("lambda/delete_function_by_arn")).deleted == {ARN}
+    assert open_functions(account).after(sample("lambda/DeleteFunction-by-arn")).deleted == {ARN}
 
 
-def test_a_deleted_version_deletes_no_function(aws: boto3.Session, account: OpenAccount) -> None:
+@pytest.mark.parametrize("version", ["7", "$LATEST"])
+def test_a_version_that_is_deleted_by_its_whole_name_deletes_no_function(
+    aws: boto3.Session, account: OpenAccount, version: str
+) -> None:
     create(aws)
 
-    after = open_functions(account).after(sample("lambda/delete_function_version"))
+    after = open_functions(account).after(
+        api_call("lambda", "DeleteFunction20150331", {"functionName": f"{ARN}:{version}"})
+    )
 
     assert set(after.components) == {ARN}
     assert not after.deleted
 
 
-def test_a_new_function_that_is_not_known_yet_is_looked_at_again(aws: boto3.Session, account: OpenAccount) -> None:
-    after = open_functions(account).after(sample("lambda/create_function"))
+@pytest.mark.parametrize("state", ["Updating", "Enabling"])
+def test_a_mapping_that_is_being_changed_keeps_its_relation_until_aws_is_done(account: OpenAccount, state: str) -> None:
+    opened = account(lambda_.EVENT_SOURCE_MAPPING)
+    answer(opened.client("lambda"), "get_event_source_mapping", mapping(State=state))
 
-    assert [one.touched.key for one in after.not_yet] == ["orders-api"]
+    ends = {"uUID": MAPPING, "functionArn": ARN, "eventSourceArn": STREAM}
+    after = opened.after(api_call("lambda", "UpdateEventSourceMapping20150331", {"uUID": MAPPING}, ends))
+
+    assert [one.touched.key for one in after.unsettled] == [MAPPING]
+    assert not after.deleted
+
+
+def test_what_lambda_gave_up_ends_its_relation_and_not_those_of_other_mappings(
+    aws: boto3.Session, account: OpenAccount
+) -> None:
+    opened = account(lambda_.EVENT_SOURCE_MAPPING)
+    answer(opened.client("lambda"), "get_event_source_mapping", mapping(State="Disabled"))
+    others = mapping(EventSourceArn=f"{STREAM}-2")
+    answer(opened.client("lambda"), "list_event_source_mappings", {"EventSourceMappings": [others]})
+
+    ends = {"mapping": MAPPING, "functionArn": ARN, "eventSourceArn": STREAM}
+    event = {"eventName": "LambdaESMDisabled", "requestParameters": None, "serviceEventDetails": ends}
+    after = opened.after(native_event("aws.lambda", "AWS Service Event via CloudTrail", event))
+
+    assert after.deleted == {f"{ARN}-uses service-{STREAM}"}
+    assert set(after.relations) == {f"{ARN}-uses service-{STREAM}-2"}
+
+
+def test_a_new_function_that_is_not_known_yet_is_looked_at_again(aws: boto3.Session, account: OpenAccount) -> None:
+    after = open_functions(account).after(sample("lambda/CreateFunction"))
+
+    assert [one.touched.key for one in after.unsettled] == ["orders-api"]
     assert not after.deleted
 
 
@@ -404,6 +436,6 @@ def test_a_look_up_does_not_ask_for_links_to_the_code(aws: boto3.Session, accoun
     opened = open_functions(account)
     counted = calls(opened.client("lambda"))
 
-    opened.after(sample("lambda/update_function_code"))
+    opened.after(sample("lambda/UpdateFunctionCode"))
 
     assert counted == {"GetFunctionConfiguration": 1, "ListTags": 1, "ListAliases": 1}

@@ -8,9 +8,9 @@ import pytest
 
 from tests.account import TestAccount, api_call, native_event
 from tests.resources.support import answer, calls, ended, refuse, scope, touched, unresolved
-from topology.collect import Names, linked
 from topology.elements import Component, Item, Relation, StackResource
-from topology.resources import rds
+from topology.links import Names
+from topology.resources import ALL, rds
 from topology.shape import MASKED, mask
 
 OpenAccount = Callable[..., TestAccount]
@@ -493,18 +493,18 @@ def test_what_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount, nam
 
     found = account(*rds.RESOURCES).after(api_call("rds", name, request))
 
-    assert len(found.not_yet) == 1
+    assert len(found.unsettled) == 1
     assert not found.deleted
 
 
 def test_a_stack_s_instance_is_found_by_its_identifier(aws: boto3.Session, account: OpenAccount) -> None:
     create_instance(aws)
     opened = account(rds.INSTANCE)
-    names = Names()
+    names = Names(ALL)
     for component in opened.snapshot().components.values():
-        names.add(rds.INSTANCE, scope("rds"), "single", component)
+        names.add(rds.INSTANCE, scope("rds"), "single", component.type, component.id)
 
     link = StackResource("stack", "has resource", "AWS::RDS::DBInstance", "single")
-    [relation] = linked(opened.opened, scope("cloudformation"), link, names, known_only=True)
+    [relation] = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     assert relation.id == f"stack-has resource-{RDS}:db:single"

@@ -174,5 +174,5 @@ def test_a_cluster_that_is_gone_is_deleted_and_one_still_being_deleted_is_not(ac
 def test_a_cluster_that_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount) -> None:
     found = account(redshift.CLUSTER).after(api_call("redshift", "CreateCluster", {"clusterIdentifier": "sales"}))
 
-    assert [one.touched.key for one in found.not_yet] == ["sales"]
+    assert [one.touched.key for one in found.unsettled] == ["sales"]
     assert not found.deleted

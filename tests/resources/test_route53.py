@@ -232,7 +232,7 @@ def test_a_new_zone_that_is_not_known_yet_is_looked_at_again(aws: boto3.Session,
 
     after = account(route53.HOSTED_ZONE).after(event)
 
-    assert [one.touched.key for one in after.not_yet] == [ZONE]
+    assert [one.touched.key for one in after.unsettled] == [ZONE]
     assert not after.deleted
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.account import TestAccount, api_call
 from tests.resources.support import answer, calls, refuse, sample, scope, touched, unresolved
-from topology.collect import Names, linked
 from topology.elements import Component, Item, Relation, StackResource
-from topology.resources import s3
+from topology.links import Names
+from topology.resources import ALL, s3
 
 NAME = "shop-orders-example"
 ARN = f"arn:aws:s3:::{NAME}"
@@ -110,7 +110,7 @@ def test_a_snapshot_and_an_event_say_the_same(aws: boto3.Session, account: OpenA
     opened = account(s3.BUCKET)
 
     found = opened.snapshot()
-    after = opened.after(sample("s3/put_bucket_tagging"))
+    after = opened.after(sample("s3/PutBucketTagging"))
 
     # The look-up by name begins like the other bucket's name, which is not meant.
     assert after.components == {ARN: found.components[ARN]}
@@ -141,7 +141,7 @@ def test_one_bucket_costs_one_look_up_after_many_events(aws: boto3.Session, acco
     opened = account(s3.BUCKET)
     counted = calls(opened.client("s3"))
 
-    opened.after(*[sample("s3/put_bucket_tagging"), sample("s3/put_bucket_notification")] * 5)
+    opened.after(*[sample("s3/PutBucketTagging"), sample("s3/PutBucketNotification")] * 5)
 
     assert counted["ListBuckets"] == counted["GetBucketTagging"] == 1
 
@@ -190,19 +190,19 @@ def test_a_refused_listing_is_incomplete(aws: boto3.Session, account: OpenAccoun
 
 
 def test_a_deleted_bucket_is_deleted_by_its_arn(account: OpenAccount) -> None:
-    assert account(s3.BUCKET).after(sample("s3/delete_bucket")).deleted == {ARN}
+    assert account(s3.BUCKET).after(sample("s3/DeleteBucket")).deleted == {ARN}
 
 
 def test_a_bucket_that_was_deleted_and_made_again_stays(aws: boto3.Session, account: OpenAccount) -> None:
     create(aws)
 
-    assert not account(s3.BUCKET).after(sample("s3/delete_bucket"), sample("s3/create_bucket")).deleted
+    assert not account(s3.BUCKET).after(sample("s3/DeleteBucket"), sample("s3/CreateBucket")).deleted
 
 
 def test_a_bucket_that_aws_does_not_list_yet_is_looked_at_later(account: OpenAccount) -> None:
-    found = account(s3.BUCKET).after(sample("s3/create_bucket"))
+    found = account(s3.BUCKET).after(sample("s3/CreateBucket"))
 
-    assert [one.touched.key for one in found.not_yet] == [NAME]
+    assert [one.touched.key for one in found.unsettled] == [NAME]
     assert not found.deleted
 
 
@@ -210,7 +210,7 @@ def test_a_bucket_is_found_whatever_endpoint_it_was_made_at(aws: boto3.Session, 
     create(aws, f"{NAME}-2")
 
     # The event is of us-east-1, where the global endpoint is; the account is read in eu-west-1.
-    found = account(s3.BUCKET).after(sample("s3/create_bucket_global_endpoint"))
+    found = account(s3.BUCKET).after(sample("s3/CreateBucket-global-endpoint"))
 
     assert set(found.components) == {f"{ARN}-2"}
 
@@ -236,11 +236,11 @@ def test_an_event_names_the_bucket(name: str, request_: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("create_bucket", NAME),
-        ("create_bucket_global_endpoint", f"{NAME}-2"),
-        ("delete_bucket", NAME),
-        ("put_bucket_notification", NAME),
-        ("put_bucket_tagging", NAME),
+        ("CreateBucket", NAME),
+        ("CreateBucket-global-endpoint", f"{NAME}-2"),
+        ("DeleteBucket", NAME),
+        ("PutBucketNotification", NAME),
+        ("PutBucketTagging", NAME),
     ],
 )
 def test_a_recorded_event_names_the_bucket(name: str, key: str) -> None:
@@ -283,8 +283,7 @@ def test_the_tag_editor_names_a_bucket_by_its_arn() -> None:
 
 def test_a_stack_s_bucket_is_found_by_its_name(account: OpenAccount) -> None:
     link = StackResource("stack", "has resource", "AWS::S3::Bucket", NAME)
-    opened = account(s3.BUCKET).opened
 
-    [relation] = linked(opened, scope("cloudformation"), link, Names(), known_only=False)
+    [relation] = Names(ALL).relations(scope("cloudformation"), link.link, known_only=False)
 
     assert relation.id == f"stack-has resource-{ARN}"

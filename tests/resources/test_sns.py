@@ -8,9 +8,9 @@ import pytest
 
 from tests.account import TestAccount, api_call
 from tests.resources.support import answer, calls, refuse, scope, touched, unresolved
-from topology.collect import Names, linked
 from topology.elements import Relation, StackResource
-from topology.resources import sns
+from topology.links import Names
+from topology.resources import ALL, sns
 
 ARN = "arn:aws:sns:eu-west-1:123456789012:orders"
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:pick"
@@ -201,10 +201,12 @@ def test_a_topic_that_ends_between_two_calls_keeps_no_tags(aws: boto3.Session, a
 def test_a_stack_may_call_a_topic_by_name_or_arn(aws: boto3.Session, account: OpenAccount, physical_id: str) -> None:
     aws.client("sns").create_topic(Name="orders")
     opened = account(sns.TOPIC)
-    names = Names()
-    names.add(sns.TOPIC, scope("sns"), ARN, opened.snapshot().components[ARN])
+    names = Names(ALL)
+    names.add(
+        sns.TOPIC, scope("sns"), ARN, opened.snapshot().components[ARN].type, opened.snapshot().components[ARN].id
+    )
     link = StackResource("stack", "has resource", "AWS::SNS::Topic", physical_id)
 
-    [relation] = linked(opened.opened, scope("cloudformation"), link, names, known_only=True)
+    [relation] = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     assert relation.target == ARN

@@ -8,9 +8,9 @@ import pytest
 
 from tests.account import TestAccount, api_call
 from tests.resources.support import answer, calls, refuse, scope, touched, unresolved
-from topology.collect import Names, linked
 from topology.elements import Component, StackResource
-from topology.resources import sqs
+from topology.links import Names
+from topology.resources import ALL, sqs
 
 OpenAccount = Callable[..., TestAccount]
 
@@ -213,16 +213,39 @@ def test_the_tag_editor_names_a_queue_by_its_arn() -> None:
         ("https://queue.amazonaws.com/123456789012/orders", ARN),
         ("https://sqs.eu-west-1.amazonaws.com.cn/123456789012/orders", ARN),
         ("http://localhost:5000/123456789012/orders", ARN),
-        (
-            "https://sqs.eu-west-1.amazonaws.com/210987654321/orders.fifo",
-            ARN.replace("123456789012:orders", "210987654321:orders.fifo"),
-        ),
+        ("https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo", f"{ARN}.fifo"),
         ("orders", ARN),
         (ARN, ARN),
     ],
 )
 def test_a_queue_that_is_gone_is_deleted_whatever_form_its_url_had(account: OpenAccount, url: str, arn: str) -> None:
     assert account(sqs.QUEUE).after(api_call("sqs", "DeleteQueue", {"queueUrl": url})).deleted == {arn}
+
+
+@pytest.mark.parametrize(
+    "key", [URL.replace("123456789012", "210987654321"), ARN.replace("123456789012", "210987654321")]
+)
+def test_a_queue_of_another_account_is_for_that_account_to_describe(key: str) -> None:
+    assert not touched([sqs.QUEUE], api_call("sqs", "TagQueue", {"queueUrl": key}))
+
+
+@pytest.mark.parametrize(
+    ("key", "url"),
+    [
+        ("https://eu-west-1.queue.amazonaws.com/123456789012/orders", URL),
+        ("https://queue.amazonaws.com/123456789012/orders", URL),
+        ("https://vpce-0a1b-2c3d.sqs.eu-west-1.vpce.amazonaws.com/123456789012/orders", URL),
+        ("http://localhost:5000/123456789012/orders", "http://localhost:5000/123456789012/orders"),
+    ],
+)
+def test_a_queue_has_the_url_that_the_listing_has_whatever_host_was_called(key: str, url: str) -> None:
+    assert touched([sqs.QUEUE], api_call("sqs", "TagQueue", {"queueUrl": key})) == {("sqs.queue", url)}
+
+
+def test_a_queue_in_china_has_the_domain_of_china() -> None:
+    assert sqs.queue_url(scope("sqs", "cn-north-1", "aws-cn"), "orders") == (
+        "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/orders"
+    )
 
 
 def test_a_queue_that_was_made_again_is_not_deleted(aws: boto3.Session, account: OpenAccount) -> None:
@@ -237,7 +260,7 @@ def test_a_queue_that_was_made_again_is_not_deleted(aws: boto3.Session, account:
 def test_a_queue_that_aws_does_not_know_yet_is_looked_at_later(account: OpenAccount) -> None:
     found = account(sqs.QUEUE).after(api_call("sqs", "CreateQueue", {"queueName": "orders"}, {"queueUrl": URL}))
 
-    assert [one.touched.key for one in found.not_yet] == [URL]
+    assert [one.touched.key for one in found.unsettled] == [URL]
     assert not found.deleted
 
 
@@ -267,11 +290,11 @@ def test_a_stack_s_queue_is_found_by_url_arn_or_name(
 ) -> None:
     create(aws)
     opened = account(sqs.QUEUE)
-    names = Names()
+    names = Names(ALL)
     for component in opened.snapshot().components.values():
-        names.add(sqs.QUEUE, scope("sqs"), component.data["QueueUrl"], component)
+        names.add(sqs.QUEUE, scope("sqs"), component.data["QueueUrl"], component.type, component.id)
 
     link = StackResource("stack", "has resource", "AWS::SQS::Queue", physical_id)
-    [relation] = linked(opened.opened, scope("cloudformation"), link, names, known_only=True)
+    [relation] = names.relations(scope("cloudformation"), link.link, known_only=True)
 
     assert relation.id == f"stack-has resource-{ARN}"

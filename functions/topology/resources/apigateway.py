@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from topology.declare import Call, Ids, PerItem, Resource, on
 from topology.elements import Element, Item, Json, Relation, Scope
+from topology.event_fields import text
 from topology.shape import component, dimensions
 
 GONE = ("NotFoundException",)
@@ -115,10 +116,8 @@ def host_name(uri: str) -> str:
 
 def deleted_stage(scope: Scope, detail: Item) -> list[str]:
     """The stage that a DeleteStage ends."""
-    request = detail.get("requestParameters") or {}
-    if not (request.get("restApiId") and request.get("stageName")):
-        return []
-    return [stage_id(scope, request["restApiId"], request["stageName"])]
+    api, stage = text(detail, "requestParameters.restApiId"), text(detail, "requestParameters.stageName")
+    return [stage_id(scope, api, stage)] if api and stage else []
 
 
 # HTTP and WebSocket APIs have events of the same names; theirs name an `apiId`, and nothing of ours.

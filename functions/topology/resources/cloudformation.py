@@ -43,6 +43,16 @@ STACK = Resource(
     relates={"child of": ["aws.cloudformation"], "has resource": ["(what the stack made)"]},
     listed_by=DESCRIBE_STACKS,
     looked_up_by=replace(DESCRIBE_STACKS, ids=Ids("StackName"), gone=GONE),
+    also_looked_up_by={
+        # Whoever names a change set by its ARN need not name the stack.
+        "arn:[^:]+:cloudformation:[^:]+:[^:]+:changeSet/": Call(
+            "cloudformation",
+            "describe_change_set",
+            "[StackId][]",
+            ids=Ids("ChangeSetName"),
+            gone=("ChangeSetNotFound",),
+        )
+    },
     key="StackId",
     details=[
         # Not describe_stack_resources, which ends at a hundred.
@@ -62,15 +72,16 @@ STACK = Resource(
             "aws.cloudformation",
             "CloudFormation Stack Status Change",
             "CloudFormation Drift Detection Status Change",
-            key='"stack-id"',
+            key='"stack-id" || resources[0]',
         ),
         on(
             *("CreateStack", "UpdateStack", "CreateChangeSet", "UpdateTerminationProtection", "RollbackStack"),
             key="responseElements.stackId || requestParameters.stackName",
         ),
         on(
-            *("DeleteStack", "ExecuteChangeSet", "CancelUpdateStack", "ContinueUpdateRollback"),
+            *("DeleteStack", "CancelUpdateStack", "ContinueUpdateRollback"),
             key="requestParameters.stackName",
         ),
+        on("ExecuteChangeSet", key="requestParameters.stackName || requestParameters.changeSetName"),
     ],
 )

@@ -2,11 +2,21 @@
 
 from collections.abc import Iterator
 
+from topology.arns import recorded
 from topology.declare import Call, PerItem, Resource, bulk_tags, on
 from topology.elements import Element, Item, Relation, Scope, relation_id
+from topology.event_fields import text
 from topology.shape import component, dimensions
 
 GONE = ("ResourceNotFoundException",)
+DESCRIBED = "responseElements.tableDescription.tableArn"
+NAMED = "requestParameters.tableName"
+RECORDED = recorded("AWS::DynamoDB::Table")
+# A table names its latest stream also when that is switched off.
+ENDED_STREAM = (
+    "(eventName == 'DeleteTable' || !(responseElements.tableDescription.streamSpecification.streamEnabled))"
+    " && responseElements.tableDescription.latestStreamArn"
+)
 
 
 def table_name(_scope: Scope, key: str) -> str:
@@ -43,12 +53,8 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
 
 def ended_stream(scope: Scope, detail: Item) -> list[str]:
     """The stream, and the relation to it, that an UpdateTable switched off or a DeleteTable took along."""
-    table = (detail.get("responseElements") or {}).get("tableDescription") or {}
-    stream = table.get("latestStreamArn")
-    switched_on = (table.get("streamSpecification") or {}).get("streamEnabled")
-    if not stream or (switched_on and detail["eventName"] != "DeleteTable"):
-        return []
-    return [stream, relation_id(table_arn(scope, stream), "uses service", stream)]
+    stream = text(detail, ENDED_STREAM)
+    return [stream, relation_id(table_arn(scope, stream), "uses service", stream)] if stream else []
 
 
 TABLE = Resource(
@@ -73,21 +79,16 @@ TABLE = Resource(
     ],
     elements=elements,
     component_id=table_arn,
+    passing='contains(`["CREATING", "UPDATING", "DELETING"]`, Table.TableStatus)',
     lookup_key=table_name,
     arn=r"arn:[^:]+:dynamodb:[^:]+:[^:]+:table/(?P<key>[^/]+)",
     cloudformation={"AWS::DynamoDB::Table": ["aws.dynamodb"]},
     changes=[
-        on(
-            "CreateTable", key="responseElements.tableDescription.tableArn || requestParameters.tableName", creates=True
-        ),
-        on(
-            *("UpdateTable", "DeleteTable"),
-            key="requestParameters.tableName || responseElements.tableDescription.tableArn",
-            ended=ended_stream,
-        ),
+        on("CreateTable", key=f"{DESCRIBED} || {NAMED} || {RECORDED}", creates=True),
+        on("UpdateTable", "DeleteTable", key=f"{NAMED} || {DESCRIBED} || {RECORDED}", ended=ended_stream),
         on(
             *("RestoreTableFromBackup", "RestoreTableToPointInTime"),
-            key="requestParameters.targetTableName || responseElements.tableDescription.tableArn",
+            key=f"requestParameters.targetTableName || {DESCRIBED}",
             creates=True,
         ),
         on(
@@ -98,7 +99,7 @@ TABLE = Resource(
         ),
         on(
             *("CreateGlobalTable", "UpdateGlobalTable", "UpdateGlobalTableSettings"),
-            key="requestParameters.globalTableName",
+            key="requestParameters.globalTableName || responseElements.globalTableDescription.globalTableName",
         ),
         on("TagResource", "UntagResource", key="requestParameters.resourceArn"),
     ],

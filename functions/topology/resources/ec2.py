@@ -1,23 +1,41 @@
 """Amazon EC2: instances, security groups, subnets, VPCs and VPN gateways."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from topology.declare import Call, Change, Ids, PerBatch, Resource, on, on_native
 from topology.elements import Element, Item, Relation, Scope, Telemetry, relation_id
+from topology.event_fields import text
 from topology.shape import component, plain, tag_mapping
 
 # EC2 takes 200 values in a filter. It would answer 1,000 a page, but a parsed page of instances is large.
 FILTERED = 200
 PAGE = {"MaxResults": 200}
+MOVING = '["attaching", "detaching", "associating", "disassociating"]'
+
+
+def requested(field: str) -> str:
+    """A field of a request: newer operations wrap theirs as `{Operation}Request`, in the API's own spelling."""
+    return f"(requestParameters.{_lower(field)} || (requestParameters.*.{field} | [0]))"
+
+
+def answered(field: str) -> str:
+    """A field of an answer: newer operations wrap theirs as `{Operation}Response`."""
+    # Not `responseElements.*.a.b`, of which the jmespath library takes `.b` for a field of the whole list.
+    return f"(responseElements.{field} || (responseElements | *.{field} | [0]))"
+
+
+def in_set(of: str) -> str:
+    """What is in one of EC2's sets, where a single thing may come without the list around it."""
+    return f"{of}.[items, item][][]"
 
 
 def own_ids(prefix: str) -> str:
     """Of the ids in a CreateTags or DeleteTags event, those with this prefix."""
-    return f"requestParameters.resourcesSet.items[?starts_with(resourceId, '{prefix}')].resourceId"
+    return f"{in_set('requestParameters.resourcesSet')} | [?starts_with(to_string(resourceId), '{prefix}')].resourceId"
 
 
 def tagging(prefix: str) -> Change:
@@ -25,25 +43,28 @@ def tagging(prefix: str) -> Change:
     return on("CreateTags", "DeleteTags", key=own_ids(prefix))
 
 
-def wrapped(field: str, otherwise: str) -> str:
-    """A field of a request: newer operations wrap theirs as `{Operation}Request`, in the API's own spelling."""
-    return f"(requestParameters.*.{field} | [0]) || requestParameters.{otherwise}"
+def instances_of(part: str) -> str:
+    """The instances that a request or an answer lists."""
+    return f"{in_set(f'{part}.instancesSet')}.instanceId"
 
 
-def answered(field: str) -> str:
-    """A field of an answer: newer operations wrap theirs as `{Operation}Response`."""
-    # Not `responseElements.*.a.b`, of which the jmespath library takes `.b` for a field of the whole list.
-    return f"responseElements.{field} || (responseElements | *.{field} | [0])"
+def moving(things: str, state: str) -> str:
+    """Which of the things that belong to an item are on their way there or away from it."""
+    return f"{things}[?contains(`{MOVING}`, {state})]"
 
 
-def only(prefix: str) -> Any:
-    """A `lookup_key` that takes ids with one of the prefixes, and nothing else, from events."""
-    prefixes = (prefix, "vpc-", "eni-")
+def only(*prefixes: str) -> Callable[[Scope, str], str]:
+    """A `lookup_key` that takes ids with one of the prefixes from events, also from ARNs, and nothing else."""
 
     def lookup_key(_scope: Scope, key: str) -> str:
-        return key if key.startswith(prefixes) else ""
+        id_ = key.rpartition("/")[2] if key.startswith("arn:") else key
+        return id_ if id_.startswith(prefixes) else ""
 
     return lookup_key
+
+
+def _lower(name: str) -> str:
+    return name[:1].lower() + name[1:]
 
 
 # ---------------------------------------------------------------------------------------------------- instances
@@ -112,43 +133,51 @@ INSTANCE = Resource(
     ],
     elements=instance_elements,
     component_id=lambda _scope, key: key,
-    lookup_key=only("i-"),
+    lookup_key=only("i-", "eni-"),
+    # EC2 tells of every change of an instance's state, but not when a volume or an interface has come or gone.
+    passing=(
+        f"State.Name != 'pending' && ({moving('BlockDeviceMappings', 'Ebs.Status')}"
+        f" || {moving('NetworkInterfaces', 'Attachment.Status')})"
+    ),
     arn=r"arn:[^:]+:ec2:[^:]+:[^:]+:instance/(?P<key>.+)",
     cloudformation={"AWS::EC2::Instance": ["aws.ec2"]},
     changes=[
-        on_native("aws.ec2", "EC2 Instance State-change Notification", key='"instance-id"'),
+        on_native("aws.ec2", "EC2 Instance State-change Notification", key='"instance-id" || resources[0]'),
         on_native(
             "aws.autoscaling",
             *("EC2 Instance Launch Successful", "EC2 Instance Terminate Successful"),
-            key="EC2InstanceId",
+            key="EC2InstanceId || (resources[?contains(to_string(@), ':instance/')] | [0])",
         ),
-        on("RunInstances", key="responseElements.instancesSet.items[].instanceId", creates=True),
+        on("RunInstances", key=f"{instances_of('responseElements')} || `null`", creates=True),
         on(
             *("StartInstances", "StopInstances", "TerminateInstances", "MonitorInstances", "UnmonitorInstances"),
-            key="requestParameters.instancesSet.items[].instanceId || responseElements.instancesSet.items[].instanceId",
+            key=f"{instances_of('requestParameters')} || {instances_of('responseElements')} || `null`",
         ),
         on(
             *("ModifyInstanceAttribute", "ResetInstanceAttribute", "AttachNetworkInterface"),
-            key="requestParameters.instanceId",
-        ),
-        on(
             *("ModifyInstanceMetadataOptions", "ModifyInstancePlacement", "ModifyInstanceMaintenanceOptions"),
             *("ModifyInstanceCapacityReservationAttributes", "ModifyInstanceCpuOptions"),
             *("ModifyInstanceNetworkPerformanceOptions", "ModifyPrivateDnsNameOptions"),
-            *("CreateReplaceRootVolumeTask",),
-            key=wrapped("InstanceId", "instanceId"),
+            key=f"{requested('InstanceId')} || {answered('instanceId')}",
         ),
-        on("AttachVolume", "DetachVolume", key="responseElements.instanceId || requestParameters.instanceId"),
-        on("DetachNetworkInterface", key="requestParameters.attachmentId"),
+        on(
+            "CreateReplaceRootVolumeTask",
+            key=f"{requested('InstanceId')} || {answered('replaceRootVolumeTask.instanceId')}",
+        ),
+        # A volume can be detached without saying from what.
+        on("AttachVolume", "DetachVolume", key=f"{answered('instanceId')} || {requested('InstanceId')}"),
+        on("DetachNetworkInterface", key=requested("AttachmentId")),
         on(
             *("ModifyNetworkInterfaceAttribute", "ResetNetworkInterfaceAttribute"),
-            key="requestParameters.networkInterfaceId",
+            key=requested("NetworkInterfaceId"),
         ),
-        on("AssociateAddress", key="requestParameters.instanceId || requestParameters.networkInterfaceId"),
+        on("AssociateAddress", key=f"{requested('InstanceId')} || {requested('NetworkInterfaceId')}"),
+        # It names the association or the address, neither of which tells whose it was: left to the snapshot.
+        on("DisassociateAddress", key=requested("InstanceId")),
         on(
             *("AssociateIamInstanceProfile", "DisassociateIamInstanceProfile"),
             *("ReplaceIamInstanceProfileAssociation",),
-            key=f"{wrapped('InstanceId', 'instanceId')} || {answered('iamInstanceProfileAssociation.instanceId')}",
+            key=f"{requested('InstanceId')} || {answered('iamInstanceProfileAssociation.instanceId')}",
         ),
         tagging("i-"),
     ],
@@ -156,6 +185,7 @@ INSTANCE = Resource(
 
 # ---------------------------------------------------------------------------------------------- security groups
 
+RULES_GROUP = f"({in_set('responseElements.securityGroupRuleSet')}.groupId | [0])"
 DESCRIBE_SECURITY_GROUPS = Call("ec2", "describe_security_groups", "SecurityGroups[]", PAGE)
 
 
@@ -199,26 +229,25 @@ SECURITY_GROUP = Resource(
     listed_by=DESCRIBE_SECURITY_GROUPS,
     looked_up_by=replace(DESCRIBE_SECURITY_GROUPS, ids=Ids("Filters", FILTERED, "group-id")),
     # A new VPC brings its default group without an event of its own.
-    also_looked_up_by={"vpc-": replace(DESCRIBE_SECURITY_GROUPS, ids=Ids("Filters", FILTERED, "vpc-id"))},
+    also_looked_up_by={
+        "vpc-[0-9a-f]+$": replace(DESCRIBE_SECURITY_GROUPS, ids=Ids("Filters", FILTERED, "vpc-id")),
+        # In a default VPC, calls may name the group; whatever groups have the name are looked at. It is never an id.
+        "(?!sg-)": replace(DESCRIBE_SECURITY_GROUPS, ids=Ids("Filters", FILTERED, "group-name")),
+    },
     key="GroupId",
     elements=security_group_elements,
     component_id=lambda _scope, key: key,
-    lookup_key=only("sg-"),
     arn=r"arn:[^:]+:ec2:[^:]+:[^:]+:security-group/(?P<key>.+)",
     changes=[
-        on("CreateSecurityGroup", key="responseElements.groupId", creates=True),
-        on("DeleteSecurityGroup", key="requestParameters.groupId || responseElements.groupId"),
+        on("CreateSecurityGroup", key=answered("groupId"), creates=True),
         on(
-            *("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"),
-            *("AuthorizeSecurityGroupEgress", "RevokeSecurityGroupEgress"),
-            key="requestParameters.groupId || responseElements.securityGroupRuleSet.items[].groupId",
+            *("DeleteSecurityGroup", "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"),
+            *("AuthorizeSecurityGroupEgress", "RevokeSecurityGroupEgress", "ModifySecurityGroupRules"),
+            *("UpdateSecurityGroupRuleDescriptionsIngress", "UpdateSecurityGroupRuleDescriptionsEgress"),
+            key=f"{requested('GroupId')} || {answered('groupId')} || {RULES_GROUP} || {requested('GroupName')}",
         ),
-        on(
-            *("ModifySecurityGroupRules", "UpdateSecurityGroupRuleDescriptionsIngress"),
-            *("UpdateSecurityGroupRuleDescriptionsEgress",),
-            key=wrapped("GroupId", "groupId"),
-        ),
-        on("CreateVpc", "CreateDefaultVpc", key=answered("vpc.vpcId")),
+        # The default group goes with its VPC, and has no event of its own either.
+        on("CreateVpc", "CreateDefaultVpc", "DeleteVpc", key=f"{answered('vpc.vpcId')} || {requested('VpcId')}"),
         tagging("sg-"),
     ],
 )
@@ -246,18 +275,14 @@ SUBNET = Resource(
     key="SubnetId",
     elements=subnet_elements,
     component_id=lambda _scope, key: key,
-    lookup_key=only("subnet-"),
+    lookup_key=only("subnet-", "vpc-"),
+    passing=f"State == 'pending' || {moving('Ipv6CidrBlockAssociationSet', 'Ipv6CidrBlockState.State')}",
     arn=r"arn:[^:]+:ec2:[^:]+:[^:]+:subnet/(?P<key>.+)",
     changes=[
+        on("CreateSubnet", "CreateDefaultSubnet", key=answered("subnet.subnetId"), creates=True),
         on(
-            *("CreateSubnet", "CreateDefaultSubnet"),
-            key=answered("subnet.subnetId"),
-            creates=True,
-        ),
-        on("DeleteSubnet", "ModifySubnetAttribute", key="requestParameters.subnetId"),
-        on(
-            *("AssociateSubnetCidrBlock", "DisassociateSubnetCidrBlock"),
-            key=f"{wrapped('SubnetId', 'subnetId')} || {answered('subnetId')}",
+            *("DeleteSubnet", "ModifySubnetAttribute", "AssociateSubnetCidrBlock", "DisassociateSubnetCidrBlock"),
+            key=f"{requested('SubnetId')} || {answered('subnetId')}",
         ),
         on("CreateDefaultVpc", key=answered("vpc.vpcId")),
         tagging("subnet-"),
@@ -284,17 +309,17 @@ VPC = Resource(
     elements=vpc_elements,
     component_id=lambda _scope, key: key,
     lookup_key=only("vpc-"),
+    passing=(
+        f"State == 'pending' || {moving('CidrBlockAssociationSet', 'CidrBlockState.State')}"
+        f" || {moving('Ipv6CidrBlockAssociationSet', 'Ipv6CidrBlockState.State')}"
+    ),
     arn=r"arn:[^:]+:ec2:[^:]+:[^:]+:vpc/(?P<key>.+)",
     changes=[
+        on("CreateVpc", "CreateDefaultVpc", key=answered("vpc.vpcId"), creates=True),
         on(
-            *("CreateVpc", "CreateDefaultVpc"),
-            key=answered("vpc.vpcId"),
-            creates=True,
-        ),
-        on("DeleteVpc", key="requestParameters.vpcId"),
-        on(
-            *("AssociateVpcCidrBlock", "AssociateDhcpOptions", "DisassociateVpcCidrBlock", "ModifyVpcTenancy"),
-            key=f"{wrapped('VpcId', 'vpcId')} || {answered('vpcId')}",
+            *("DeleteVpc", "AssociateVpcCidrBlock", "DisassociateVpcCidrBlock", "AssociateDhcpOptions"),
+            "ModifyVpcTenancy",
+            key=f"{requested('VpcId')} || {answered('vpcId')}",
         ),
         tagging("vpc-"),
     ],
@@ -318,10 +343,8 @@ def vpn_gateway_elements(scope: Scope, item: Item) -> Iterator[Element]:
 
 def detached(_scope: Scope, detail: Item) -> list[str]:
     """The relation that a DetachVpnGateway ends."""
-    request = detail.get("requestParameters") or {}
-    if not (request.get("vpnGatewayId") and request.get("vpcId")):
-        return []
-    return [relation_id(request["vpnGatewayId"], "uses service", request["vpcId"])]
+    gateway, vpc = text(detail, requested("VpnGatewayId")), text(detail, requested("VpcId"))
+    return [relation_id(gateway, "uses service", vpc)] if gateway and vpc else []
 
 
 VPN_GATEWAY = Resource(
@@ -334,15 +357,12 @@ VPN_GATEWAY = Resource(
     elements=vpn_gateway_elements,
     component_id=lambda _scope, key: key,
     lookup_key=only("vgw-"),
+    passing=f"State == 'pending' || {moving('VpcAttachments', 'State')}",
     arn=r"arn:[^:]+:ec2:[^:]+:[^:]+:vpn-gateway/(?P<key>.+)",
     changes=[
-        on("CreateVpnGateway", key="responseElements.vpnGateway.vpnGatewayId", creates=True),
-        on("DeleteVpnGateway", "AttachVpnGateway", key="requestParameters.vpnGatewayId"),
-        on(
-            "DetachVpnGateway",
-            key="requestParameters.vpnGatewayId",
-            ended=detached,
-        ),
+        on("CreateVpnGateway", key=answered("vpnGateway.vpnGatewayId"), creates=True),
+        on("DeleteVpnGateway", "AttachVpnGateway", key=requested("VpnGatewayId")),
+        on("DetachVpnGateway", key=requested("VpnGatewayId"), ended=detached),
         tagging("vgw-"),
     ],
 )

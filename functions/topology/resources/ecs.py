@@ -3,18 +3,25 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from topology.declare import Call, Ids, PerBatch, PerItem, Resource, on, on_native
 from topology.elements import Element, Item, Relation, Scope, relation_id
+from topology.event_fields import text
 from topology.shape import component, dimensions
 
 GONE = ("ClusterNotFoundException",)
 CLOUD_MAP = "servicediscovery.amazonaws.com"
-CLOUD_MAP_SERVICE = "srv-[a-z0-9]{16}"
+CLOUD_MAP_SERVICE = "srv-[a-z0-9]{16}$"
+CLOUD_MAP_NAMESPACE = "ns-[a-z0-9]{16}$"
+CLOUD_MAP_OPERATION = "[a-z0-9]{32}-[a-z0-9]{8}$"
 PAGE = {"maxResults": 100}
 # Calls that name no cluster are about this one.
-NAMED_CLUSTER = "requestParameters.cluster || 'default'"
+NAMED_CLUSTER = "(requestParameters != `null` && (requestParameters.cluster || 'default') || `null`)"
+# The ARN of a service has its cluster, unless it is an old one.
+OF_SERVICE_CALL = (
+    "responseElements.service.clusterArn || responseElements.service.serviceArn"
+    f" || requestParameters.serviceArn || {NAMED_CLUSTER}"
+)
 # How a task's group names the service that it belongs to.
 OF_SERVICE = "service:"
 NODE = "has_cluster_node"
@@ -36,8 +43,8 @@ def cluster_arn(scope: Scope, key: str) -> str:
 
 
 def lookup_key(scope: Scope, key: str) -> str:
-    """The ARN of the cluster to look at; ids of Cloud Map services stay as they are."""
-    return key if re.fullmatch(CLOUD_MAP_SERVICE, key) else cluster_arn(scope, key)
+    """The ARN of the cluster to look at; ids of Cloud Map stay as they are."""
+    return key if any(re.match(form, key) for form in OF_CLOUD_MAP) else cluster_arn(scope, key)
 
 
 def last_part(arn: str) -> str:
@@ -111,6 +118,29 @@ def task_urns(task: Item) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- Cloud Map
 
 
+# From what an event of Cloud Map names to the clusters that it is about, step by step.
+OF_CLOUD_MAP = {
+    CLOUD_MAP_OPERATION: Call(
+        "servicediscovery",
+        "get_operation",
+        "Operation.Targets.*[]",
+        ids=Ids("OperationId"),
+        gone=("OperationNotFound",),
+    ),
+    CLOUD_MAP_NAMESPACE: Call(
+        "servicediscovery", "list_services", "Services[].Id[]", ids=Ids("Filters", filter="NAMESPACE_ID")
+    ),
+    # The clusters whose tasks are instances of a service; others than ECS register theirs as well.
+    CLOUD_MAP_SERVICE: Call(
+        "servicediscovery",
+        "list_instances",
+        "Instances[].Attributes.[ECS_CLUSTER_NAME || ''][]",
+        ids=Ids("ServiceId"),
+        gone=("ServiceNotFound",),
+    ),
+}
+
+
 def registry_ids(_scope: Scope, item: Item) -> list[str]:
     """The Cloud Map services that the services of a cluster are registered with."""
     services = item.get("Services") or ()
@@ -140,36 +170,40 @@ def hosted_zones(item: Item, service: Item) -> Sequence[str]:
 
 def ended_service(scope: Scope, detail: Item) -> list[str]:
     """The service that a DeleteService ends, and the cluster's relation to it: only running ones are listed."""
-    service = (detail.get("responseElements") or {}).get("service") or {}
-    arn = service.get("serviceArn") or (detail.get("requestParameters") or {}).get("serviceArn")
+    arn = text(detail, "responseElements.service.serviceArn", "requestParameters.serviceArn")
+    named = text(detail, "requestParameters.service")
+    if not arn and named:
+        cluster = last_part(cluster_arn(scope, text(detail, NAMED_CLUSTER)))
+        arn = named if named.startswith("arn:") else scope.arn("ecs", f"service/{cluster}/{named}")
     if not arn:
         return []
-    cluster = cluster_arn(scope, service.get("clusterArn") or arn)
+    cluster = cluster_arn(scope, text(detail, "responseElements.service.clusterArn") or arn)
     return [arn, *([relation_id(cluster, NODE, arn)] if cluster else ())]
 
 
 def stopped_task(scope: Scope, detail: Item) -> list[str]:
     """The task that a StopTask ends, and the relation to it."""
-    return ended_task(scope, (detail.get("responseElements") or {}).get("task") or {})
+    return ended_task(scope, detail, "responseElements.task.")
 
 
-def ended_task(scope: Scope, task: Item) -> list[str]:
+def ended_task(scope: Scope, detail: Item, place: str = "") -> list[str]:
     """A task that has stopped or is to stop, and the relation to it from its service or its cluster."""
-    arn = task.get("taskArn")
-    if not arn or "STOPPED" not in (task.get("desiredStatus"), task.get("lastStatus")):
+    arn, cluster, group, desired, last = (
+        text(detail, place + field) for field in ("taskArn", "clusterArn", "group", "desiredStatus", "lastStatus")
+    )
+    if not arn or "STOPPED" not in (desired, last):
         return []
-    cluster = task.get("clusterArn") or cluster_arn(scope, arn)
-    _, is_of_service, service = task.get("group", "").partition(OF_SERVICE)
+    cluster = cluster or cluster_arn(scope, arn)
+    _, is_of_service, service = group.partition(OF_SERVICE)
     owner = scope.arn("ecs", f"service/{last_part(cluster)}/{service}") if is_of_service else cluster
     return [arn, relation_id(owner, NODE, arn)]
 
 
 def ended_host(scope: Scope, detail: Item) -> list[str]:
     """The relation to the EC2 instance of a container instance that may have left its cluster."""
-    registered: Any = (detail.get("responseElements") or {}).get("containerInstance") or detail
-    instance = registered.get("ec2InstanceId")
-    named = (detail.get("requestParameters") or {}).get("cluster") or "default"
-    return [relation_id(detail.get("clusterArn") or cluster_arn(scope, named), HOST, instance)] if instance else []
+    instance = text(detail, "responseElements.containerInstance.ec2InstanceId", "ec2InstanceId")
+    cluster = text(detail, "clusterArn") or cluster_arn(scope, text(detail, NAMED_CLUSTER))
+    return [relation_id(cluster, HOST, instance)] if instance and cluster else []
 
 
 # --------------------------------------------------------------------------------------------------- declaration
@@ -189,16 +223,7 @@ CLUSTER = Resource(
         "uses service": ["aws.elb_v2_target_group", "aws.route53.hostedzone"],
     },
     listed_by=Call("ecs", "list_clusters", "clusterArns[].{clusterArn: @}", PAGE),
-    also_looked_up_by={
-        # The clusters whose tasks Cloud Map knows as instances of a service; others than ECS register theirs as well.
-        CLOUD_MAP_SERVICE: Call(
-            "servicediscovery",
-            "list_instances",
-            "Instances[].Attributes.[ECS_CLUSTER_NAME || ''][]",
-            ids=Ids("ServiceId"),
-            gone=("ServiceNotFound",),
-        )
-    },
+    also_looked_up_by=OF_CLOUD_MAP,
     key="clusterArn",
     details=[
         PerBatch(
@@ -255,6 +280,7 @@ CLUSTER = Resource(
     ],
     elements=elements,
     component_id=cluster_arn,
+    passing=('contains(`["PROVISIONING", "DEPROVISIONING"]`, Described.status) || Services[?status == \'DRAINING\']'),
     lookup_key=lookup_key,
     arn=r"(?P<key>arn:[^:]+:ecs:[^:]+:[^:]+:(cluster|service|task)/.+)",
     cloudformation={"AWS::ECS::Cluster": ["aws.ecs.cluster"]},
@@ -265,7 +291,7 @@ CLUSTER = Resource(
         "Deployments.*.ServiceConnectConfiguration.LogConfiguration.Options.*",
     ],
     changes=[
-        on_native("aws.ecs", "ECS Task State Change", key="clusterArn", ended=ended_task),
+        on_native("aws.ecs", "ECS Task State Change", key="clusterArn || taskArn || resources[0]", ended=ended_task),
         on_native("aws.ecs", "ECS Container Instance State Change", key="clusterArn", ended=ended_host),
         on_native("aws.ecs", "ECS Service Action", "ECS Deployment State Change", key="clusterArn || resources[0]"),
         on("CreateCluster", key="responseElements.cluster.clusterArn || requestParameters.clusterName", creates=True),
@@ -273,17 +299,10 @@ CLUSTER = Resource(
             *("DeleteCluster", "UpdateCluster", "UpdateClusterSettings", "PutClusterCapacityProviders"),
             key=f"responseElements.cluster.clusterArn || {NAMED_CLUSTER}",
         ),
-        on("CreateService", "UpdateService", key=f"responseElements.service.clusterArn || {NAMED_CLUSTER}"),
-        on("DeleteService", key=f"responseElements.service.clusterArn || {NAMED_CLUSTER}", ended=ended_service),
-        on(
-            *("CreateExpressGatewayService", "UpdateExpressGatewayService"),
-            key="responseElements.service.serviceArn || requestParameters.serviceArn",
-        ),
-        on(
-            "DeleteExpressGatewayService",
-            key="responseElements.service.serviceArn || requestParameters.serviceArn",
-            ended=ended_service,
-        ),
+        on("CreateService", "UpdateService", key=OF_SERVICE_CALL),
+        on("DeleteService", key=OF_SERVICE_CALL, ended=ended_service),
+        on("CreateExpressGatewayService", "UpdateExpressGatewayService", key=OF_SERVICE_CALL),
+        on("DeleteExpressGatewayService", key=OF_SERVICE_CALL, ended=ended_service),
         on(
             *("CreateTaskSet", "UpdateTaskSet", "DeleteTaskSet", "UpdateServicePrimaryTaskSet"),
             key=f"responseElements.taskSet.clusterArn || {NAMED_CLUSTER}",
@@ -293,7 +312,11 @@ CLUSTER = Resource(
         on("RegisterContainerInstance", key=NAMED_CLUSTER),
         on("DeregisterContainerInstance", key=NAMED_CLUSTER, ended=ended_host),
         on("TagResource", "UntagResource", key="requestParameters.resourceArn"),
-        # A namespace is created and deleted without services in it, so its events change no relation.
+        on(
+            *("CreatePrivateDnsNamespace", "CreatePublicDnsNamespace", "DeleteNamespace"),
+            key="requestParameters.id || responseElements.operationId",
+            source=CLOUD_MAP,
+        ),
         on("CreateService", key="responseElements.service.id", source=CLOUD_MAP),
         on("UpdateService", "DeleteService", key="requestParameters.id", source=CLOUD_MAP),
         on(

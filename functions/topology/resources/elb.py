@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from topology.declare import Call, ForAll, Ids, PerBatch, PerItem, Resource, on
 from topology.elements import Element, Item, Relation, Scope, Telemetry, relation_id
+from topology.event_fields import text, texts
 from topology.shape import component
 
 GONE = ("LoadBalancerNotFound",)
@@ -58,9 +59,8 @@ def instances_of_groups(groups: Sequence[Item], balancer: str) -> set[str]:
 
 def deregistered(scope: Scope, detail: Item) -> list[str]:
     """The relations that a DeregisterInstancesFromLoadBalancer ends."""
-    request = detail.get("requestParameters") or {}
-    id_ = balancer_id(scope, request.get("loadBalancerName") or "")
-    instances = [instance["instanceId"] for instance in request.get("instances") or ()]
+    id_ = balancer_id(scope, text(detail, "requestParameters.loadBalancerName"))
+    instances = texts(detail, "requestParameters.instances[].instanceId")
     return [relation_id(id_, "uses service", instance) for instance in instances if id_]
 
 
@@ -105,7 +105,7 @@ BALANCER = Resource(
     arn=r"arn:[^:]+:elasticloadbalancing:[^:]+:[^:]+:loadbalancer/(?P<key>[^/]+)",
     cloudformation={"AWS::ElasticLoadBalancing::LoadBalancer": ["aws.elb_classic"]},
     event_source="elasticloadbalancing.amazonaws.com",
-    gives_way=True,
+    gives_way_to="autoscaling",
     changes=[
         on("CreateLoadBalancer", key=classic("requestParameters.loadBalancerName"), creates=True),
         on(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from topology.declare import Call, ForAll, Ids, PerBatch, PerItem, Resource, on
 from topology.elements import Element, Item, Relation, Scope, Telemetry, relation_id
+from topology.event_fields import text, texts
 from topology.shape import component, dimensions, location
 
 BALANCER_GONE = ("LoadBalancerNotFound",)
@@ -76,6 +77,7 @@ BALANCER = Resource(
     ],
     elements=balancer_elements,
     component_id=balancer_arn,
+    passing="State.Code == 'provisioning'",
     lookup_key=balancer_arn,
     arn=f"(?P<key>{BALANCER_ARN})",
     cloudformation={
@@ -107,7 +109,7 @@ BALANCER = Resource(
         ),
         on(
             *("AddTags", "RemoveTags"),
-            key=this_version("requestParameters.resourceArns[?contains(@, ':loadbalancer/')]"),
+            key=this_version("requestParameters.resourceArns[?contains(to_string(@), ':loadbalancer/')]"),
         ),
     ],
 )
@@ -167,9 +169,8 @@ def target_elements(scope: Scope, group: str, health: Item) -> Iterator[Element]
 
 def deregistered(_scope: Scope, detail: Item) -> list[str]:
     """The relations that a DeregisterTargets ends, once the targets have drained."""
-    request = detail.get("requestParameters") or {}
-    group = request.get("targetGroupArn")
-    targets = [target["id"] for target in request.get("targets") or ()]
+    group = text(detail, "requestParameters.targetGroupArn")
+    targets = texts(detail, "requestParameters.targets[].id")
     return [relation_id(group, "uses service", target_id(target)) for target in targets if group]
 
 
@@ -177,7 +178,8 @@ def forwarded_to(actions: str, *others: str) -> str:
     """Target groups that a listener or a rule forwards to, and what tells its balancer, whose others changed too."""
     forward = f"requestParameters.{actions}[].forwardConfig.targetGroups[].targetGroupArn"
     balancer = " || ".join(others)
-    return this_version(f"[requestParameters.{actions}[].targetGroupArn, {forward}, [{balancer}]][][]")
+    everything = f"[requestParameters.{actions}[].targetGroupArn, {forward}, [{balancer}]][][] | [?@]"
+    return this_version(f"({everything}) || `null`")
 
 
 TARGET_GROUP = Resource(
@@ -206,6 +208,7 @@ TARGET_GROUP = Resource(
     ],
     elements=target_group_elements,
     component_id=target_group_arn,
+    passing='Health[?contains(`["initial", "draining"]`, TargetHealth.State)]',
     lookup_key=target_group_key,
     arn=f"(?P<key>{TARGET_GROUP_ARN})",
     cloudformation={"AWS::ElasticLoadBalancingV2::TargetGroup": ["aws.elb_v2_target_group"]},
@@ -236,7 +239,7 @@ TARGET_GROUP = Resource(
         ),
         on(
             *("AddTags", "RemoveTags"),
-            key=this_version("requestParameters.resourceArns[?contains(@, ':targetgroup/')]"),
+            key=this_version("requestParameters.resourceArns[?contains(to_string(@), ':targetgroup/')]"),
         ),
     ],
 )

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from topology.declare import Call, Pages, PerItem, Resource, bulk_tags, on
+from topology.arns import own_name
+from topology.declare import Call, Pages, PerItem, Resource, on
 from topology.elements import Element, Item, Relation, Scope
+from topology.resources.kinesis import GONE, paged_tags
 from topology.shape import component, dimensions
 
-GONE = ("ResourceNotFoundException",)
 
-
-def delivery_stream_name(_scope: Scope, key: str) -> str:
+def delivery_stream_name(scope: Scope, key: str) -> str:
     """The name of a delivery stream from itself or its ARN; nothing for other ARNs."""
-    return key.partition(":deliverystream/")[2] if key.startswith("arn:") else key
+    return own_name(scope, key, "firehose", "deliverystream/")
 
 
 def delivery_stream_arn(scope: Scope, key: str) -> str:
@@ -42,6 +42,7 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
             yield Relation(arn, "uses service", bucket)
 
 
+NAMED = "requestParameters.deliveryStreamName || responseElements.deliveryStreamARN"
 DESTINATION = "DeliveryStreamDescription.Destinations.*"
 
 DELIVERY_STREAM = Resource(
@@ -64,22 +65,17 @@ DELIVERY_STREAM = Resource(
             {"DeliveryStreamName": "DeliveryStreamName"},
             required=True,
         ),
-        PerItem(
-            "Tags",
-            Call(
-                "firehose",
-                "list_tags_for_delivery_stream",
-                "Tags[]",
-                pages=Pages("ExclusiveStartTagKey", "Tags[-1].Key", "HasMoreTags"),
-                gone=GONE,
-            ),
-            {"DeliveryStreamName": "DeliveryStreamName"},
-            in_snapshot=bulk_tags(lambda _scope, item: item["DeliveryStreamDescription"]["DeliveryStreamARN"]),
+        paged_tags(
+            *("firehose", "list_tags_for_delivery_stream", "DeliveryStreamName"),
+            arn=lambda _scope, item: item["DeliveryStreamDescription"]["DeliveryStreamARN"],
         ),
     ],
     elements=elements,
     component_id=delivery_stream_arn,
     lookup_key=delivery_stream_name,
+    passing='contains(`["CREATING", "DELETING"]`, DeliveryStreamDescription.DeliveryStreamStatus) || '
+    'contains(`["ENABLING", "DISABLING"]`, '
+    "DeliveryStreamDescription.DeliveryStreamEncryptionConfiguration.Status)",
     arn=r"arn:[^:]+:firehose:[^:]+:[^:]+:deliverystream/(?P<key>[^/]+)",
     # Headers of requests to an endpoint, and the token of a Splunk collector.
     secrets=[
@@ -87,15 +83,11 @@ DELIVERY_STREAM = Resource(
         f"{DESTINATION}.SplunkDestinationDescription.HECToken",
     ],
     changes=[
-        on(
-            "CreateDeliveryStream",
-            key="requestParameters.deliveryStreamName || responseElements.deliveryStreamARN",
-            creates=True,
-        ),
+        on("CreateDeliveryStream", key=NAMED, creates=True),
         on(
             *("UpdateDestination", "DeleteDeliveryStream", "TagDeliveryStream", "UntagDeliveryStream"),
             *("StartDeliveryStreamEncryption", "StopDeliveryStreamEncryption"),
-            key="requestParameters.deliveryStreamName",
+            key=NAMED,
         ),
     ],
 )

@@ -1,9 +1,12 @@
 """AWS Lambda: functions with their aliases, and event source mappings."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from topology.declare import Call, Ids, PerItem, Resource, bulk_tags, on
+from topology.declare import Call, Ids, Path, PerItem, Resource, bulk_tags, on, on_native
 from topology.elements import Element, Item, Relation, Scope, relation_id
+from topology.event_fields import text
 from topology.shape import component, relation
 
 GONE = ("ResourceNotFoundException",)
@@ -17,16 +20,21 @@ NOT_LISTED = frozenset(
 
 # ---------------------------------------------------------------------------------------------------- functions
 
+# A name, or an ARN of which any part but the name may be missing.
+FUNCTION_NAME = re.compile(
+    r"((((arn:[^:]+:lambda:)?(?P<region>[^:]+):)?(?P<account>\d{12}):)?function:)?(?P<name>[\w.-]+)(:[\w$-]+)?"
+)
 
-def function_name(_scope: Scope, key: str) -> str:
+
+def function_name(scope: Scope, key: str) -> str:
     """The name of a function from a name or an ARN, whole or partial, with or without a qualifier.
 
-    Nothing for ARNs of what else Lambda has: event source mappings, code signing configurations.
+    Nothing for ARNs of what else Lambda has, nor for functions of other accounts and regions.
     """
-    before, found, after = key.rpartition("function:")
-    if not found and before == "" and key.startswith("arn:"):
+    found = FUNCTION_NAME.fullmatch(key)
+    if not found or found["account"] not in (None, scope.account) or found["region"] not in (None, scope.region):
         return ""
-    return after.partition(":")[0]
+    return found["name"]
 
 
 def function_arn(scope: Scope, key: str) -> str:
@@ -54,11 +62,15 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
 
 def deleted_alias(scope: Scope, detail: Item) -> list[str]:
     """The alias that a DeleteAlias ends."""
-    request = detail.get("requestParameters") or {}
-    if not (request.get("functionName") and request.get("name")):
-        return []
-    return [f"{function_arn(scope, request['functionName'])}:{request['name']}"]
+    function, name = function_name(scope, text(detail, NAMED)), text(detail, "requestParameters.name")
+    return [f"{function_arn(scope, function)}:{name}"] if function and name else []
 
+
+NAMED = "requestParameters.functionName || responseElements.functionName"
+# The name in what newer events have besides.
+RECORDED = "requestParameters.fullyQualifiedArn.relativeId.functionName"
+QUALIFIER = "requestParameters.qualifier"
+CHANGED = f"responseElements.functionArn || {NAMED} || {RECORDED}"
 
 FUNCTION = Resource(
     kind="lambda.function",
@@ -85,23 +97,31 @@ FUNCTION = Resource(
     elements=elements,
     component_id=function_arn,
     lookup_key=function_name,
+    passing="State == 'Pending' || LastUpdateStatus == 'InProgress'",
     arn=r"(?P<key>arn:[^:]+:lambda:[^:]+:[^:]+:function:[^:]+)",
     cloudformation={"AWS::Lambda::Function": ["aws.lambda"]},
     secrets=["Environment.Variables.*", "Function.Environment.Variables.*"],
     changes=[
-        on("CreateFunction", key="responseElements.functionArn || requestParameters.functionName", creates=True),
+        on("CreateFunction", key=CHANGED, creates=True),
+        on("UpdateFunctionConfiguration", "UpdateFunctionCode", "PutRuntimeManagementConfig", key=CHANGED),
+        # With a qualifier, it ends a version, which is nothing that is seen.
+        on("DeleteFunction", key=f"!({QUALIFIER}) && ({NAMED}) || {QUALIFIER} && `false`"),
         on(
-            *("UpdateFunctionConfiguration", "UpdateFunctionCode", "PutRuntimeManagementConfig"),
-            key="responseElements.functionArn || requestParameters.functionName",
+            *("PublishVersion", "CreateAlias", "UpdateAlias"),
+            key=f"{NAMED} || responseElements.aliasArn || responseElements.functionArn",
         ),
-        # With a qualifier, DeleteFunction ends a version only: the look-up tells.
-        on("DeleteFunction", "PublishVersion", "CreateAlias", "UpdateAlias", key="requestParameters.functionName"),
-        on("DeleteAlias", key="requestParameters.functionName", ended=deleted_alias),
+        on("DeleteAlias", key=NAMED, ended=deleted_alias),
         on("TagResource", "UntagResource", key="requestParameters.resource"),
     ],
 )
 
 # ---------------------------------------------------------------------------------------- event source mappings
+
+
+MAPPING_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+FUNCTION_ARN = "arn:[^:]+:lambda:[^:]+:[^:]+:function:"
+LIST_MAPPINGS = Call("lambda", "list_event_source_mappings", "EventSourceMappings[]")
+MAPPING = "requestParameters.uUID || responseElements.uUID || responseElements.eventSourceMappingArn"
 
 
 def mapping_elements(_scope: Scope, item: Item) -> Iterator[Element]:
@@ -111,29 +131,46 @@ def mapping_elements(_scope: Scope, item: Item) -> Iterator[Element]:
         yield relation(item["FunctionArn"], "uses service", item["EventSourceArn"], data)
 
 
-def ended_mapping(_scope: Scope, detail: Item) -> list[str]:
-    """The relation that a change of a mapping may have ended."""
-    ends = detail.get("responseElements") or {}
-    if not (ends.get("functionArn") and ends.get("eventSourceArn")):
-        return []
-    return [relation_id(ends["functionArn"], "uses service", ends["eventSourceArn"])]
+def mapping_id(_scope: Scope, key: str) -> str:
+    """The id of a mapping from itself or its ARN; the ARN of a function stays, to look for its mappings."""
+    if re.match(FUNCTION_ARN, key):
+        return key
+    return id_ if MAPPING_ID.fullmatch(id_ := key.rpartition(":event-source-mapping:")[2]) else ""
+
+
+def ends_if(condition: Path) -> Callable[[Scope, Item], list[str]]:
+    """What an event about a mapping ended, if the condition holds for it: the relation that the mapping was."""
+    ends = "(responseElements || serviceEventDetails)"
+
+    def ended(_scope: Scope, detail: Item) -> list[str]:
+        function, source = (text(detail, f"{condition} && {ends}.{end}") for end in ("functionArn", "eventSourceArn"))
+        return [relation_id(function, "uses service", source)] if function and source else []
+
+    return ended
 
 
 EVENT_SOURCE_MAPPING = Resource(
     kind="lambda.event-source-mapping",
     components=[],
     relates={"uses service": ["aws.sqs", "aws.kinesis", "aws.dynamodb.streams"]},
-    listed_by=Call("lambda", "list_event_source_mappings", "EventSourceMappings[]"),
+    listed_by=LIST_MAPPINGS,
     looked_up_by=Call("lambda", "get_event_source_mapping", "@", ids=Ids("UUID"), gone=GONE),
+    also_looked_up_by={FUNCTION_ARN: replace(LIST_MAPPINGS, ids=Ids("FunctionName"), gone=GONE)},
     key="UUID",
+    lookup_key=mapping_id,
     elements=mapping_elements,
+    # Not while it is switched off or deleted, which is the end of the relation already.
+    passing='contains(`["Creating", "Enabling", "Updating"]`, State)',
     changes=[
-        # `Creating` at first, and only `Enabled` is a relation.
-        on("CreateEventSourceMapping", key="responseElements.uUID", creates=True),
-        on(
-            *("UpdateEventSourceMapping", "DeleteEventSourceMapping"),
-            key="requestParameters.uUID || responseElements.uUID",
-            ended=ended_mapping,
+        on("CreateEventSourceMapping", key=MAPPING, creates=True),
+        on("UpdateEventSourceMapping", key=MAPPING, ended=ends_if("requestParameters.enabled == `false`")),
+        on("DeleteEventSourceMapping", key=MAPPING, ended=ends_if("`true`")),
+        # Lambda itself gave up. AWS does not document what the event calls the mapping and the function.
+        on_native(
+            *("aws.lambda", "AWS Service Event via CloudTrail"),
+            where={"eventName": ["LambdaESMDisabled"]},
+            key="eventName == 'LambdaESMDisabled' && [serviceEventDetails, requestParameters, responseElements][].*[]",
+            ended=ends_if("`true`"),
         ),
     ],
 )

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from topology.arns import own_name
 from topology.declare import Call, Change, ForAll, Ids, PerItem, Resource, on, on_native
 from topology.elements import Element, Item, Relation, Scope, relation_id
+from topology.event_fields import text
 from topology.shape import component, dimensions
 
 # RDS answers a hundred at most a page.
@@ -35,8 +37,7 @@ def identifier(kind: str) -> Callable[[Scope, str], str]:
     """
 
     def lookup_key(scope: Scope, key: str) -> str:
-        own = scope.arn("rds", f"{kind}:")
-        return "" if key.startswith("arn:") and not key.startswith(own) else key.removeprefix(own).lower()
+        return own_name(scope, key, "rds", f"{kind}:").lower()
 
     return lookup_key
 
@@ -64,16 +65,20 @@ def and_also(path: str, *others: str) -> str:
 
 def own_event(detail_type: str) -> Change:
     """RDS's own events about what is done, but not about the daily backup, which changes nothing that is seen."""
-    key = "!contains(EventCategories || `[]`, 'backup') && (SourceArn || SourceIdentifier)"
+    key = "!contains(to_array(EventCategories || `[]`), 'backup') && (SourceArn || SourceIdentifier)"
     return on_native("aws.rds", detail_type, key=key)
 
 
+# All that a deployment tells of: both sides and, after a switchover, what was renamed to what.
+SIDES = (
+    "(responseElements.blueGreenDeployment || responseElements)"
+    ".[source, target, switchoverDetails[].[sourceMember, targetMember][]][] | [?@]"
+)
 BLUE_GREEN = (
     on_native("aws.rds", "RDS Blue Green Deployment Event", key="SourceIdentifier"),
     on(
         *("CreateBlueGreenDeployment", "SwitchoverBlueGreenDeployment", "DeleteBlueGreenDeployment"),
-        key="responseElements.blueGreenDeployment"
-        ".[source, target, switchoverDetails[].[sourceMember, targetMember][]][]",
+        key=f"({SIDES}) || requestParameters.source || requestParameters.blueGreenDeploymentIdentifier",
     ),
 )
 ACTIVITY_STREAM = on(
@@ -159,9 +164,10 @@ INSTANCE = Resource(
 
 # ----------------------------------------------------------------------------------------------------- clusters
 
-CLUSTER_KEY = "responseElements.dBClusterArn || requestParameters.dBClusterIdentifier"
+CLUSTER_NAMED = "responseElements.dBClusterIdentifier || requestParameters.dBClusterIdentifier"
+CLUSTER_KEY = f"responseElements.dBClusterArn || {CLUSTER_NAMED}"
 # Of a change of an instance, the cluster that it belongs to, if any.
-CLUSTER_OF_INSTANCE = "responseElements.dBClusterIdentifier || requestParameters.dBClusterIdentifier || `false`"
+CLUSTER_OF_INSTANCE = f"{CLUSTER_NAMED} || `false`"
 
 
 def cluster_elements(scope: Scope, item: Item) -> Iterator[Element]:
@@ -179,8 +185,10 @@ def cluster_elements(scope: Scope, item: Item) -> Iterator[Element]:
 
 def left(scope: Scope, detail: Item) -> list[str]:
     """The relation from a cluster to an instance that a DeleteDBInstance ends."""
-    said = {**(detail.get("requestParameters") or {}), **(detail.get("responseElements") or {})}
-    cluster, instance = said.get("dBClusterIdentifier"), said.get("dBInstanceIdentifier")
+    cluster, instance = (
+        text(detail, f"responseElements.{field}", f"requestParameters.{field}")
+        for field in ("dBClusterIdentifier", "dBInstanceIdentifier")
+    )
     if not (cluster and instance):
         return []
     return [relation_id(cluster_arn(scope, cluster), "has_cluster_node", instance_arn(scope, instance))]
@@ -216,7 +224,8 @@ CLUSTER = Resource(
             key=CLUSTER_KEY,
             creates=True,
         ),
-        on("CreateDBInstance", key=CLUSTER_OF_INSTANCE),
+        # A new member; one that gets another name, or another place in the order of failover.
+        on("CreateDBInstance", "ModifyDBInstance", key=CLUSTER_OF_INSTANCE),
         on("DeleteDBInstance", key=CLUSTER_OF_INSTANCE, ended=left),
         on("ModifyDBCluster", key=and_also(CLUSTER_KEY, "requestParameters.newDBClusterIdentifier")),
         on(
@@ -227,13 +236,17 @@ CLUSTER = Resource(
         ),
         on(
             *("CreateDBClusterEndpoint", "ModifyDBClusterEndpoint", "DeleteDBClusterEndpoint"),
-            key="responseElements.dBClusterIdentifier || requestParameters.dBClusterIdentifier",
+            key=CLUSTER_NAMED,
         ),
-        on("EnableHttpEndpoint", "DisableHttpEndpoint", key="requestParameters.resourceArn"),
+        on(
+            *("EnableHttpEndpoint", "DisableHttpEndpoint"),
+            key="requestParameters.resourceArn || responseElements.resourceArn",
+        ),
         on(
             *("CreateGlobalCluster", "RemoveFromGlobalCluster"),
             *("FailoverGlobalCluster", "SwitchoverGlobalCluster"),
-            key="requestParameters.[sourceDBClusterIdentifier, dbClusterIdentifier, targetDbClusterIdentifier][]",
+            key="requestParameters.sourceDBClusterIdentifier || requestParameters.dbClusterIdentifier"
+            " || requestParameters.targetDbClusterIdentifier || requestParameters.globalClusterIdentifier && `false`",
         ),
         *BLUE_GREEN,
         ACTIVITY_STREAM,

@@ -82,7 +82,7 @@ HOSTED_ZONE = Resource(
     global_=True,
     changes=[
         on("CreateHostedZone", key="responseElements.hostedZone.id", creates=True),
-        on("DeleteHostedZone", key="requestParameters.id"),
+        on("DeleteHostedZone", key="requestParameters.id || requestParameters.hostedZoneId"),
         on("UpdateHostedZoneComment", key="requestParameters.id || responseElements.hostedZone.id"),
         on(
             *("UpdateHostedZoneFeatures", "ChangeResourceRecordSets"),
@@ -92,7 +92,8 @@ HOSTED_ZONE = Resource(
         # Health checks have tags as well.
         on(
             "ChangeTagsForResource",
-            key="requestParameters.resourceType == 'hostedzone' && requestParameters.resourceId",
+            key="requestParameters.resourceType && requestParameters.resourceType == 'hostedzone'"
+            " && requestParameters.resourceId",
         ),
         # Of the three, DeleteTrafficPolicyInstance does not say whose records it removes.
         on(

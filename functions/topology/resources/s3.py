@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from topology.arns import recorded
 from topology.declare import Call, Ids, PerItem, Resource, bulk_tags, on
 from topology.elements import Element, Item, Relation, Scope
 from topology.shape import component
@@ -42,6 +43,8 @@ def elsewhere(scope: Scope, item: Item) -> bool:
 
 GET_TAGGING = Call("s3", "get_bucket_tagging", "TagSet", gone=(*GONE, "NoSuchTagSet"))
 LIST_BUCKETS = Call("s3", "list_buckets", "Buckets[]", {"MaxBuckets": 1000}, action="s3:ListAllMyBuckets")
+
+NAMED = f"requestParameters.bucketName || {recorded('AWS::S3::Bucket')}"
 
 BUCKET = Resource(
     kind="s3.bucket",
@@ -93,12 +96,14 @@ BUCKET = Resource(
     cloudformation={"AWS::S3::Bucket": ["aws.s3_bucket"]},
     once=True,
     changes=[
-        on("CreateBucket", key="requestParameters.bucketName", creates=True),
+        on("CreateBucket", key=NAMED, creates=True),
+        on("DeleteBucket", key=NAMED, deletes=True),
         on(
-            *("DeleteBucket", "PutBucketTagging", "DeleteBucketTagging"),
+            *("PutBucketTagging", "DeleteBucketTagging"),
             *("PutBucketNotification", "PutBucketNotificationConfiguration"),
-            key="requestParameters.bucketName",
+            key=NAMED,
         ),
-        on("TagResource", "UntagResource", key="requestParameters.resourceArn"),
+        # Calls to S3 Control, which has tags for other things too; no record of them was seen.
+        on("TagResource", "UntagResource", key="requestParameters.resourceArn || requestParameters.ResourceArn"),
     ],
 )

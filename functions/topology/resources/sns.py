@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from topology.arns import own_name, recorded
 from topology.declare import Call, ForAll, PerItem, Resource, bulk_tags, on
 from topology.elements import Element, Item, Relation, Scope
 from topology.shape import component, dimensions
@@ -15,10 +16,8 @@ def topic_arn(scope: Scope, key: str) -> str:
 
     Nothing for other ARNs of SNS (mobile push), nor for topics of other accounts, which that account describes.
     """
-    if not key.startswith("arn:"):
-        return scope.arn("sns", key)
-    account, name = [*key.split(":"), "", ""][4:6]
-    return scope.arn("sns", name) if account == scope.account and name and "/" not in name else ""
+    name = own_name(scope, key, "sns", "").partition(":")[0]
+    return scope.arn("sns", name) if name and "/" not in name else ""
 
 
 def elements(scope: Scope, item: Item) -> Iterator[Element]:
@@ -40,6 +39,8 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
         if subscription["TopicArn"] == arn and subscription.get("Protocol") in DELIVERED and endpoint:
             yield Relation(arn, "uses service", endpoint)
 
+
+RECORDED = recorded("AWS::SNS::Topic")
 
 TOPIC = Resource(
     kind="sns.topic",
@@ -79,14 +80,15 @@ TOPIC = Resource(
     arn=r"(?P<key>arn:[^:]+:sns:[^:]+:[^:]+:[^:/]+)",
     cloudformation={"AWS::SNS::Topic": ["aws.sns"]},
     changes=[
-        on("CreateTopic", key="responseElements.topicArn || requestParameters.name", creates=True),
+        on("CreateTopic", key=f"responseElements.topicArn || requestParameters.name || {RECORDED}", creates=True),
+        on("DeleteTopic", key=f"requestParameters.topicArn || {RECORDED}", deletes=True),
         on(
-            *("DeleteTopic", "SetTopicAttributes", "AddPermission", "RemovePermission"),
+            *("SetTopicAttributes", "AddPermission", "RemovePermission"),
             *("Subscribe", "ConfirmSubscription"),
-            key="requestParameters.topicArn",
+            key=f"requestParameters.topicArn || {RECORDED}",
         ),
         # Only the subscription is named, but its ARN begins with the topic's.
-        on("Unsubscribe", "SetSubscriptionAttributes", key="requestParameters.subscriptionArn"),
-        on("TagResource", "UntagResource", key="requestParameters.resourceArn"),
+        on("Unsubscribe", "SetSubscriptionAttributes", key=f"requestParameters.subscriptionArn || {RECORDED}"),
+        on("TagResource", "UntagResource", key=f"requestParameters.resourceArn || {RECORDED}"),
     ],
 )

@@ -1,11 +1,15 @@
 """Amazon SQS: queues."""
 
+import re
 from collections.abc import Iterator
 
+from topology.arns import own_name, recorded
 from topology.declare import Call, PerItem, Resource, bulk_tags, on
 from topology.elements import Element, Item, Scope
 from topology.shape import component, dimensions
 
+# Callers may use older hosts (`queue.amazonaws.com`) or their own endpoints; the listing answers with one form.
+AWS_HOST = re.compile(r"https?://[^/]+\.(?P<domain>amazonaws\.com(\.cn)?)/(?P<path>.+)")
 GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
@@ -18,10 +22,18 @@ def queue_arn(scope: Scope, key: str) -> str:
 
 
 def queue_url(scope: Scope, key: str) -> str:
-    """The URL that SQS's calls want. They go by its path alone, so a URL made from a name serves as well."""
-    if "://" in key:
-        return key
-    return f"https://sqs.{scope.region}.amazonaws.com/{scope.account}/{key.rpartition(':')[2]}"
+    """The URL of a queue, as the listing has it, from any URL of it, its name, or its ARN.
+
+    Nothing for queues of other accounts, which that account describes.
+    """
+    if "://" not in key:
+        domain = "amazonaws.com.cn" if scope.partition == "aws-cn" else "amazonaws.com"
+        name = own_name(scope, key, "sqs", "")
+        return name and f"https://sqs.{scope.region}.{domain}/{scope.account}/{name}"
+    if f"/{scope.account}/" not in key:
+        return ""
+    found = AWS_HOST.fullmatch(key)
+    return f"https://sqs.{scope.region}.{found['domain']}/{found['path']}" if found else key
 
 
 def elements(scope: Scope, item: Item) -> Iterator[Element]:
@@ -42,6 +54,8 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
         },
     )
 
+
+RECORDED = recorded("AWS::SQS::Queue")
 
 QUEUE = Resource(
     kind="sqs.queue",
@@ -69,10 +83,16 @@ QUEUE = Resource(
     arn=r"arn:[^:]+:sqs:[^:]+:[^:]+:(?P<key>[^:]+)",
     cloudformation={"AWS::SQS::Queue": ["aws.sqs"]},
     changes=[
-        on("CreateQueue", key="responseElements.queueUrl || requestParameters.queueName", creates=True),
         on(
-            *("DeleteQueue", "SetQueueAttributes", "AddPermission", "RemovePermission", "TagQueue", "UntagQueue"),
-            key="requestParameters.queueUrl",
+            "CreateQueue",
+            key=f"responseElements.queueUrl || requestParameters.queueName || {RECORDED}",
+            creates=True,
+        ),
+        # AWS may answer for a queue until a minute after it was deleted.
+        on("DeleteQueue", key=f"requestParameters.queueUrl || {RECORDED}", deletes=True),
+        on(
+            *("SetQueueAttributes", "AddPermission", "RemovePermission", "TagQueue", "UntagQueue"),
+            key=f"requestParameters.queueUrl || {RECORDED}",
         ),
     ],
 )
