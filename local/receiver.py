@@ -5,7 +5,6 @@ which is why a wrong base URL is answered with HTML.
 """
 
 import json
-import mimetypes
 import queue
 import threading
 import time
@@ -21,11 +20,12 @@ from werkzeug.serving import make_server
 
 from local.functions import QuietHandler
 from local.topology import Refused, Topologies, check, demand
+from page.embed import page as whole_page
 
-PAGE = Path(__file__).parent / "page"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 WINDOW_BITS = {"deflate": 15, "gzip": 31}  # zlib's way to name the two formats
 KEPT_BODIES = 500
+CHECK_ERROR = "aws_agent_check_error"  # the kind of event that tells what could not be read
 HEARTBEAT_SECONDS = 10.0  # finds out which pages are closed
 
 Script = tuple[int, dict[str, str], str]
@@ -45,6 +45,8 @@ class Receiver:
         self._pages: list[queue.Queue[str | None]] = []
         self._lock = threading.Lock()
         self._posts = 0
+        # What the last run could not read, as the page shows it: by region and kind.
+        self._errors: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def answers(self, script: Iterable[Script | None]) -> None:
         """Answer the next POSTs so, whatever they hold: (status, headers, body); None lets one be handled as usual."""
@@ -67,13 +69,14 @@ class Receiver:
             return Response(self._stream(), content_type="text/event-stream", headers={"Cache-Control": "no-cache"})
         with self._lock:
             documents: dict[str, Any] = {
-                "/topology.json": self.topologies.as_json,
+                "/topology.json": lambda: self.topologies.as_json() | {"errors": list(self._errors.values())},
                 "/events.json": lambda: list(self.events),
                 "/log.json": lambda: list(self.log),
             }
             if request.path in documents:
                 return _json(documents[request.path]())
-        return _file(request.path)
+        # As StackState's own page does it: whatever the path, here is the page.
+        return Response(whole_page(), content_type="text/html; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
     def close(self) -> None:
         """Let go of the open pages."""
@@ -121,6 +124,11 @@ class Receiver:
         self._keep(entry["number"], text, 200)
         entry |= {"raw": len(text), "host": body["internalHostname"], "topologies": _counts(body["topologies"])}
         self.events.extend(event | {"name": name} for name, events in body["events"].items() for event in events)
+        if any(topology.get("start_snapshot") for topology in body["topologies"]):
+            self._errors = {}
+        for event in body["events"].get(CHECK_ERROR, []):
+            self._errors[tuple(event.get("tags", []))] = event
+        change["errors"] = list(self._errors.values())
         for page in self._pages:
             page.put(json.dumps(change))
         return _plain(200, "ok")
@@ -197,15 +205,6 @@ def _plain(status: int, text: str) -> Response:
 
 def _json(document: Any) -> Response:
     return Response(json.dumps(document), content_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def _file(path: str) -> Response:
-    """Give a file of the page; for every other path the page itself, as StackState's own page does."""
-    file = (PAGE / path.removeprefix("/page/")).resolve()
-    if not (path.startswith("/page/") and file.is_relative_to(PAGE) and file.is_file()):
-        file = PAGE / "index.html"
-    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    return Response(file.read_bytes(), content_type=f"{kind}; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
 
 @contextmanager

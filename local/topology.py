@@ -6,6 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from page.timeline import Entry
+
+KEPT_ENTRIES = 200  # of the timeline: snapshots and deltas
 MAX_ELEMENT_BYTES = 1_000_000  # one element becomes one Kafka record
 ENVELOPE = {
     "collection_timestamp": int,
@@ -105,6 +108,8 @@ class Instance:
     components: dict[str, Element] = field(default_factory=dict)
     relations: dict[str, Element] = field(default_factory=dict)
     seen: set[str] | None = None
+    entry: Entry | None = None
+    """What the snapshot that has begun changed so far."""
     snapshots: int = 0
     last_snapshot: float | None = None
 
@@ -129,12 +134,13 @@ class Instance:
 
 
 class Topologies:
-    """All instances, and which components changed last."""
+    """All instances, and what each snapshot and each delta changed."""
 
     def __init__(self) -> None:
         self.instances: dict[tuple[str, str], Instance] = {}
         self.revision = 0
-        self.changes: deque[dict[str, Any]] = deque(maxlen=200)
+        self.timeline: deque[Entry] = deque(maxlen=KEPT_ENTRIES)
+        self._entries = 0
 
     def apply(self, topologies: list[dict[str, Any]]) -> dict[str, Any]:
         """Apply checked topologies, all or none; give what changed, as the page gets it."""
@@ -146,41 +152,35 @@ class Topologies:
                 demand(began[key], f"a snapshot of {key[0]}/{key[1]} is stopped that was not started")
                 began[key] = False
         change: dict[str, Any] = {"components": [], "relations": [], "removed": []}
+        touched: dict[int, Entry] = {}
         for topology in topologies:
             key = (topology["instance"]["type"], topology["instance"]["url"])
-            self._apply(self.instances.setdefault(key, Instance(*key)), topology, change)
+            instance = self.instances.setdefault(key, Instance(*key))
+            entries = self._entries_for(instance, topology)
+            touched |= {entry.number: entry for entry in entries}
+            _apply(instance, topology, change, entries[-1])
         self.revision += any(change.values())
-        return change | {"revision": self.revision, "instances": [each.summary() for each in self.instances.values()]}
+        return (
+            change
+            | {"revision": self.revision, "instances": [each.summary() for each in self.instances.values()]}
+            | {"timeline": [entry.as_json() for entry in touched.values()]}
+        )
 
-    def _apply(self, instance: Instance, topology: dict[str, Any], change: dict[str, Any]) -> None:
+    def _entries_for(self, instance: Instance, topology: dict[str, Any]) -> list[Entry]:
+        """The entries of the timeline that a topology changes; what it does belongs to the last one."""
+        unfinished = []
         if topology.get("start_snapshot"):
-            instance.seen = set()
-        for kind, store in (("components", instance.components), ("relations", instance.relations)):
-            for element in topology[kind]:
-                identifier = element["externalId"]
-                if instance.seen is not None:
-                    instance.seen.add(identifier)
-                if store.get(identifier) != element:
-                    if kind == "components":
-                        self._note("updated" if identifier in store else "created", instance, element)
-                    store[identifier] = element
-                    change[kind].append(element | {"instance": instance.name})
-        gone = set(topology.get("delete_ids", []))
-        if instance.seen is not None:
-            instance.seen -= gone
-        if topology.get("stop_snapshot") and instance.seen is not None:
-            gone |= (instance.components.keys() | instance.relations.keys()) - instance.seen
-            instance.seen, instance.snapshots, instance.last_snapshot = None, instance.snapshots + 1, time.time()
-        for identifier in gone:
-            for store in (instance.components, instance.relations):
-                if element := store.pop(identifier, None):
-                    if store is instance.components:
-                        self._note("deleted", instance, element)
-                    change["removed"].append({"instance": instance.name, "externalId": identifier})
+            if instance.entry:
+                instance.entry.state = "unfinished"
+                unfinished.append(instance.entry)
+            instance.entry = self._new(Entry("snapshot", instance.name, state="open"))
+        return [*unfinished, instance.entry or self._new(Entry("delta", instance.name))]
 
-    def _note(self, what: str, instance: Instance, component: Element) -> None:
-        name = {"instance": instance.name, "externalId": component["externalId"], "type": component["type"]["name"]}
-        self.changes.append({"time": time.time(), "what": what} | name)
+    def _new(self, entry: Entry) -> Entry:
+        self._entries += 1
+        entry.number = self._entries
+        self.timeline.append(entry)
+        return entry
 
     def as_json(self) -> dict[str, Any]:
         """Give everything, as the page shows it."""
@@ -190,5 +190,33 @@ class Topologies:
             "instances": [each.summary() for each in instances],
             "components": [c | {"instance": each.name} for each in instances for c in each.components.values()],
             "relations": [r | {"instance": each.name} for each in instances for r in each.relations.values()],
-            "changes": list(self.changes),
+            "timeline": [entry.as_json() for entry in self.timeline],
         }
+
+
+def _apply(instance: Instance, topology: dict[str, Any], change: dict[str, Any], entry: Entry) -> None:
+    """Apply one topology, and add what it changed to the page's `change` and to the entry."""
+    if topology.get("start_snapshot"):
+        instance.seen = set()
+    stores = (("components", instance.components, entry.component), ("relations", instance.relations, entry.relation))
+    for kind, store, note in stores:
+        for element in topology[kind]:
+            identifier = element["externalId"]
+            if instance.seen is not None:
+                instance.seen.add(identifier)
+            if store.get(identifier) != element:
+                note(store.get(identifier), element)
+                store[identifier] = element
+                change[kind].append(element | {"instance": instance.name})
+    gone = set(topology.get("delete_ids", []))
+    if instance.seen is not None:
+        instance.seen -= gone
+    if topology.get("stop_snapshot") and instance.seen is not None:
+        gone |= (instance.components.keys() | instance.relations.keys()) - instance.seen
+        instance.seen, instance.snapshots, instance.last_snapshot = None, instance.snapshots + 1, time.time()
+        entry.state, instance.entry = "closed", None
+    for identifier in gone:
+        for _, store, note in stores:
+            if element := store.pop(identifier, None):
+                note(element, None)
+                change["removed"].append({"instance": instance.name, "externalId": identifier})

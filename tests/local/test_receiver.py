@@ -111,7 +111,8 @@ def test_without_marks_elements_are_added_changed_and_deleted_by_id(receiver: Re
 
     assert ids(receiver) == {"a"}
     assert receiver.topologies.instances["aws", "123456789012"].components["a"]["data"] == {"size": 2}
-    assert [(c["what"], c["externalId"]) for c in receiver.topologies.changes][2] == ("updated", "a")
+    updated = receiver.topologies.timeline[-1].changes[0]
+    assert (updated["what"], updated["externalId"]) == ("updated", "a")
 
 
 def test_what_a_delta_deletes_during_a_snapshot_stays_deleted(receiver: Receiver) -> None:
@@ -232,12 +233,6 @@ def test_features_are_for_those_with_a_key(receiver: Receiver) -> None:
 
 def test_other_paths_of_the_receiver_do_not_exist(receiver: Receiver) -> None:
     assert requests.get(f"{receiver.base_url}/other", timeout=10).status_code == 404
-
-
-def test_files_outside_of_the_page_are_not_served(receiver: Receiver) -> None:
-    answer = requests.get(receiver.base_url.replace("/receiver", "/page/%2e%2e/receiver.py"), timeout=10)
-
-    assert answer.headers["Content-Type"].startswith("text/html")
 
 
 def test_the_log_tells_of_every_body_and_bodies_are_kept_without_the_key(receiver: Receiver, tmp_path: Path) -> None:
