@@ -1,6 +1,7 @@
 """The template, walked as it would be deployed in each mode: the code gets what it needs, nothing leads nowhere."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from botocore import xform_name
 
 from local.account.template import parse
-from tools.check_template import DEPLOYMENTS, PSEUDO, deployed, resolved
+from tools.check_template import DEPLOYMENTS, deployed, resolved
 from topology.settings import VARIABLES, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -27,12 +28,29 @@ FUNCTIONS = {
     "topo-publisher": "TopoPublisherFunction",
 }
 FULL, MINIMAL = "full", "minimal"
+READS_STREAM = ["kinesis:GetRecords stream", "kinesis:GetShardIterator stream", "kinesis:ListShards stream"]
+KEEPS_STATE = [
+    "s3:GetObject bucket/state/1/x",
+    "s3:PutObject bucket/state/1/x",
+    "s3:DeleteObject bucket/state/1/x",
+    "s3:ListBucket bucket",
+]
+# Actions that allow a call of another name.
+BATCHES = {"sqs:SendMessageBatch": "sqs:SendMessage"}
 # What each function calls besides what the declarations say, and where Lambda calls in its name.
 CALLS = {
-    ("TopoCronFunction", FULL): ["kinesis:PutRecords stream"],
-    ("TopoCronFunction", MINIMAL): ["secretsmanager:GetSecretValue secret", "s3:PutObject bucket/dead-letters/x"],
+    ("TopoCronFunction", FULL): ["kinesis:PutRecords stream", *READS_STREAM, *KEEPS_STATE],
+    ("TopoCronFunction", MINIMAL): [
+        "secretsmanager:GetSecretValue secret",
+        "s3:PutObject bucket/dead-letters/x",
+        *KEEPS_STATE,
+    ],
     ("TopoCwEventsFunction", FULL): [
         "kinesis:PutRecords stream",
+        *READS_STREAM,
+        "s3:GetObject bucket/state/1/scopes/x",
+        "s3:ListBucket bucket",
+        "sqs:SendMessage queue",
         "sqs:ReceiveMessage queue",
         "sqs:DeleteMessage queue",
         "sqs:GetQueueAttributes queue",
@@ -165,7 +183,8 @@ def test_the_calls_above_are_those_of_the_code() -> None:
     for path in (ROOT / "functions/topology").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in actions:
-                called.add(actions[node.func.attr])
+                action = actions[node.func.attr]
+                called.add(BATCHES.get(action, action))
 
     assert called <= {call.split()[0] for calls in CALLS.values() for call in calls}
 
@@ -202,17 +221,92 @@ def test_a_record_is_set_aside_before_the_stream_forgets_it() -> None:
     assert (mapping["MaximumRetryAttempts"], mapping["ParallelizationFactor"]) == (-1, 1)
 
 
-def test_the_alarms_watch_the_metrics_that_the_functions_write(mode: str) -> None:
-    found = resources(mode)
-    services = {environment(function)["POWERTOOLS_SERVICE_NAME"] for function in functions(mode).values()}
-    own = [r["Properties"] for r in found.values() if r["Properties"].get("Namespace") == "StackState/Topology"]
+def own_metrics(found: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Name and service of every metric of the functions' own that alarms watch or the dashboard shows."""
+    alarms = [r["Properties"] for r in found.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    terms = [
+        term["MetricStat"]["Metric"] for alarm in alarms for term in alarm.get("Metrics", []) if "MetricStat" in term
+    ]
+    watched = [
+        (metric["MetricName"], dimension["Value"])
+        for metric in terms + alarms
+        if metric.get("Namespace") == "StackState/Topology"
+        for dimension in metric["Dimensions"]
+        if dimension["Name"] == "service"
+    ]
+    shown = [metric for widget in widgets(found) for metric in widget["properties"].get("metrics", [])]
+    return watched + [(name, service) for space, name, _, service, _ in shown if space == "StackState/Topology"]
 
-    assert {alarm["MetricName"] for alarm in own} >= {"ReceiverMisconfigured", "DeadLetters"}
-    for alarm in own:
-        [dimension] = alarm["Dimensions"]
-        assert dimension["Name"] == "service"
-        assert dimension["Value"] in services
-        assert dimension["Value"].startswith("topo-cron" if mode.startswith(MINIMAL) else "topo-publisher")
+
+def widgets(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    boards = [r["Properties"] for r in found.values() if r["Type"] == "AWS::CloudWatch::Dashboard"]
+    return [widget for board in boards for widget in json.loads(board["DashboardBody"])["widgets"]]
+
+
+def test_alarms_and_dashboard_have_metrics_that_the_functions_of_this_deployment_write(mode: str) -> None:
+    services = {environment(function)["POWERTOOLS_SERVICE_NAME"] for function in functions(mode).values()}
+    texts = {
+        node.value
+        for path in (ROOT / "functions").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+    }
+
+    found = own_metrics(resources(mode))
+
+    assert {service for _, service in found} <= services
+    assert {name for name, _ in found} <= texts
+    assert {"IncompleteScopes", "OldestReplaySeconds", "SnapshotsHeldBack", "DeadLetters"} <= {
+        name for name, _ in found
+    }
+
+
+def test_the_receiver_is_watched_where_it_is_talked_to(mode: str) -> None:
+    for name, service in own_metrics(resources(mode)):
+        if name in {"ReceiverMisconfigured", "DeadLetters", "Posts", "DeliveryFailures"}:
+            assert service.startswith("topo-cron" if mode.startswith(MINIMAL) else "topo-publisher")
+
+
+def test_every_alarm_says_what_happened_and_tells_the_topic() -> None:
+    found = resources("full, with every option")
+    alarms = [r["Properties"] for r in found.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+
+    assert len(alarms) >= 14
+    assert all(alarm["AlarmDescription"].endswith(".") for alarm in alarms)
+    assert {tuple(alarm["AlarmActions"]) for alarm in alarms} == {
+        (DEPLOYMENTS["full, with every option"]["AlarmTopicArn"],)
+    }
+
+
+@pytest.mark.parametrize("deployment", [FULL, MINIMAL])
+def test_the_widgets_of_the_dashboard_have_titles_and_do_not_overlap(deployment: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for widget in widgets(resources(deployment)):
+        cells = {(widget["x"] + x, widget["y"] + y) for x in range(widget["width"]) for y in range(widget["height"])}
+        assert not taken & cells
+        assert max(x for x, _ in cells) < 24
+        assert widget["properties"].get("title") or widget["properties"].get("markdown")
+        taken |= cells
+
+    assert taken
+
+
+def test_a_dashboard_can_be_left_out() -> None:
+    assert widgets(resources("full, with every option")) == []
+
+
+def test_the_roles_of_other_accounts_and_no_others_can_be_assumed() -> None:
+    given = DEPLOYMENTS["full, with every option"] | {"TopoCronRoleArn": ""}
+    found = resolved(deployed(TEMPLATE, given))
+
+    for function in ("TopoCronFunction", "TopoCwEventsFunction"):
+        variables = environment(found[function]["Properties"])
+        assert variables["TOPOLOGY_ACCOUNTS"] == given["AccountRoleArns"]
+        assert variables["TOPOLOGY_EXTERNAL_ID"] == given["ExternalId"]
+        statements = role_of(found, function)
+        assert all(allows(statements, "sts:AssumeRole", arn) for arn in given["AccountRoleArns"].split(","))
+        assert not allows(statements, "sts:AssumeRole", "arn:aws:iam::222222222222:role/admin")
+        assert not allows(role_of(resources(FULL), function), "sts:AssumeRole", given["AccountRoleArns"].split(",")[0])
 
 
 def test_a_message_stays_hidden_for_longer_than_its_function_may_run() -> None:
@@ -239,8 +333,12 @@ def test_the_rules_have_the_names_that_the_queue_admits() -> None:
     [statement] = found["ChangeQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
     rules = [r["Properties"] for r in found.values() if r["Type"] == "AWS::Events::Rule"]
 
-    assert not any("Name" in rule for rule in rules)
-    assert statement["Condition"]["ArnLike"]["aws:SourceArn"].endswith(f":rule/{PSEUDO['AWS::StackName']}-*")
+    admitted = statement["Condition"]["ArnLike"]["aws:SourceArn"].rpartition("/")[2]
+    names = [rule["Name"] for rule in rules if "EventPattern" in rule]
+    assert names
+    assert all(fnmatchcase(name, admitted) for name in names)
+    # The longest suffix has 17 characters, the longest name of a rule 64.
+    assert max(len(name) for name in names) + 17 <= 64
 
 
 def test_every_parameter_is_described_grouped_and_used() -> None:

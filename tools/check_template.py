@@ -1,4 +1,4 @@
-"""The gate of template.yaml and policies/: SAM, cfn-lint, the template's own rules, and an IAM linter must be content.
+"""The gate of the templates and policies/: SAM, cfn-lint, a template's own rules, and an IAM linter must be content.
 
 cfn-lint knows SAM's own resources by their schema only and lets many a defect in them pass. So each kind of deployment
 is also transformed as AWS would do it, freed of what its conditions exclude, and linted as plain CloudFormation.
@@ -52,17 +52,59 @@ _OPTIONS = {
     "ProxyUrl": "http://proxy.example.com:3128",
     "NoProxy": ".amazonaws.com",
     "AlarmTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms",
+    "Dashboard": "false",
+    "TrailMode": "create",
+    "TrailInAllRegions": "true",
+    "ReserveConcurrency": "false",
+    "SpreadSnapshots": "true",
+    "SpreadConcurrency": "20",
+    "AccountRoleArns": "arn:aws:iam::222222222222:role/stackstate-topo-read,arn:aws:iam::333333333333:role/a/read",
+    "ExternalId": "an-external-id",
+    "Accounts": "222222222222,333333333333",
 }
 _BROUGHT = {
     "StateBucketName": "bucket-of-the-user",
     "TopoCronRoleArn": f"arn:aws:iam::{ACCOUNT}:role/role-of-the-user",
 }
-# The ways to deploy the template that are looked at: together they take both branches of every condition.
-DEPLOYMENTS: dict[str, dict[str, str]] = {
+_FURTHER = {"AWS::Region": "us-east-1", "AWS::StackName": "stackstate-topo-forward-1"}
+_FORWARDING = {
+    "HomeEventBusArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default",
+    "StackStateConfigurationId": "1",
+}
+_OTHER = {"AWS::AccountId": "222222222222", "AWS::StackName": "StackSet-stackstate-topo-read-1"}
+_CROSS_ACCOUNT = {
+    "MainAccountId": ACCOUNT,
+    "HomeRegion": REGION,
+    "MainRoleArns": f"arn:aws:iam::{ACCOUNT}:role/topo-cron,arn:aws:iam::{ACCOUNT}:role/topo-cwevents",
+    "ExternalId": "an-external-id",
+    "StackStateConfigurationId": "1",
+}
+_ROLE_OPTIONS = {name: _OPTIONS[name] for name in ("PermissionsBoundaryArn", "RolePath")}
+_THERE = {"AlarmTopicArn": f"arn:aws:sns:us-east-1:{ACCOUNT}:alarms"}
+Deployments = dict[str, dict[str, str]]
+# The ways to deploy each template that are looked at: together they take both branches of every condition. Values are
+# of parameters, and of pseudo parameters where these are not as above.
+DEPLOYMENTS: Deployments = {
     "full": _NEEDED | _SECRET,
     "minimal": _NEEDED | _SECRET | {"TopologyMode": "minimal"},
     "full, with every option": _NEEDED | _OPTIONS | _BROUGHT | {"StackStateApiKey": "key"},
     "minimal, with what the user brings": _NEEDED | _SECRET | _BROUGHT | {"TopologyMode": "minimal"},
+}
+TEMPLATES: Mapping[str, Deployments] = {
+    "template.yaml": DEPLOYMENTS,
+    "forwarding.yaml": {
+        "home": _FORWARDING,
+        "another region": _FORWARDING | _ROLE_OPTIONS | {"AWS::Region": "eu-central-1"},
+        "global services": _FORWARDING | _FURTHER | {"GlobalServicesOnly": "true", "NameSuffix": "-test"},
+        "region of the global services": _FORWARDING | _FURTHER | _THERE,
+    },
+    "cross-account.yaml": {
+        "role and rules": _CROSS_ACCOUNT | _OTHER | _ROLE_OPTIONS,
+        "rules": _CROSS_ACCOUNT | _OTHER | _THERE | {"AWS::Region": "us-east-1"},
+        "global services": _CROSS_ACCOUNT | _OTHER | {"AWS::Region": "us-east-1", "GlobalServicesOnly": "true"},
+        "role alone": _CROSS_ACCOUNT | _OTHER | {"ForwardEvents": "false"},
+        "account of the installation": _CROSS_ACCOUNT,
+    },
 }
 
 # Checks that cannot judge a template from which the other branches of its conditions were taken.
@@ -90,14 +132,17 @@ _ARNS = {
     "AWS::SecretsManager::Secret": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{{name}}-a1B2c3",
     "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{name}}",
     "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{{name}}",
+    "AWS::StepFunctions::StateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{{name}}",
 }
-_REF_IS_ARN = {"AWS::IAM::ManagedPolicy", "AWS::SecretsManager::Secret"}
+_REF_IS_ARN = {"AWS::IAM::ManagedPolicy", "AWS::SecretsManager::Secret", "AWS::StepFunctions::StateMachine"}
 
 
 def main() -> None:
-    """Check template.yaml and policies/; exit with 1 and the findings if there are any."""
+    """Check the templates and policies/; exit with 1 and the findings if there are any."""
     logging.getLogger("samtranslator").setLevel(logging.CRITICAL)  # it warns of its own unsent usage statistics
-    found = template_findings((ROOT / "template.yaml").read_text())
+    found = []
+    for name, deployments in TEMPLATES.items():
+        found += [f"{name}: {finding}" for finding in template_findings((ROOT / name).read_text(), deployments)]
     for path in sorted((ROOT / "policies").glob("*.json")):
         found += policy_findings(path.name, json.loads(path.read_text()))
     for finding in found:
@@ -105,14 +150,14 @@ def main() -> None:
     sys.exit(1 if found else 0)
 
 
-def template_findings(text: str, deployments: Mapping[str, Mapping[str, str]] = DEPLOYMENTS) -> list[str]:
-    """Everything that is wrong with the text of a SAM template, in one line each; empty if nothing is."""
+def template_findings(text: str, deployments: Deployments) -> list[str]:
+    """Everything that is wrong with the text of a template, in one line each; empty if nothing is."""
     try:
         template = parse(text)
     except TemplateError as error:
         return [str(error)]
     found = _linted(text, [])
-    found += rule_findings(template)
+    found += rule_findings(template, deployments)
     for name, parameters in deployments.items():
         found += [f"{name}: {finding}" for finding in _deployment_findings(template, parameters)]
     return found
@@ -129,6 +174,7 @@ def _deployment_findings(template: dict[str, Any], given: Mapping[str, str]) -> 
     found = _linted(json.dumps(_active(scope, given)), _OF_THE_WHOLE)
     for name, resource in resources.items():
         found += _mapping_findings(name, resource)
+        found += _state_machine_findings(name, resource)
         for document in _policies(resource):
             found += policy_findings(name, document)
     return found
@@ -144,8 +190,30 @@ def _mapping_findings(name: str, resource: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def _state_machine_findings(name: str, resource: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a state machine's definition, which cfn-lint reads only once its parameters are filled in."""
+    if resource["Type"] != "AWS::StepFunctions::StateMachine":
+        return []
+    try:
+        definition = json.loads(resource["Properties"]["DefinitionString"])
+    except json.JSONDecodeError as error:
+        return [f"{name}: the definition is no JSON: {error}"]
+    whole = {"Type": resource["Type"], "Properties": {"RoleArn": _ARNS["AWS::IAM::Role"], "Definition": definition}}
+    found = _linted(json.dumps({"Resources": {name: whole}}), [])
+    return found + [f"{name}: there is no state {state}" for state in _missing_states(definition)]
+
+
+def _missing_states(machine: Mapping[str, Any]) -> Iterator[str]:
+    """The states that a state machine, or one within it, goes on to, and that are not there; cfn-lint does not look."""
+    for state in machine["States"].values():
+        for part in [state, *state.get("Choices", []), *state.get("Catch", [])]:
+            yield from {part[name] for name in ("Next", "Default") if name in part} - machine["States"].keys()
+        if "ItemProcessor" in state:
+            yield from _missing_states(state["ItemProcessor"])
+
+
 def deployed(template: dict[str, Any], given: Mapping[str, str]) -> Scope:
-    """The template as AWS transforms it, with these parameters.
+    """The template as AWS transforms it, with these parameters and pseudo parameters.
 
     Raises:
         TemplateError: a parameter, or a part that SAM knows, is not as it has to be.
@@ -156,8 +224,9 @@ def deployed(template: dict[str, Any], given: Mapping[str, str]) -> Scope:
         # A folder here, until `sam build` or install.sh names what was uploaded.
         if str(resource.get("Properties", {}).get("CodeUri", "")).startswith("functions"):
             resource["Properties"]["CodeUri"] = "s3://deployment/functions.zip"
-    values = parameter_values(template, given)
-    return Scope(transformed(template, values), values, PSEUDO)
+    pseudo = PSEUDO | {name: value for name, value in given.items() if name.startswith("AWS::")}
+    values = parameter_values(template, {name: value for name, value in given.items() if name not in pseudo})
+    return Scope(transformed(template, values), values, pseudo)
 
 
 def resolved(scope: Scope) -> dict[str, dict[str, Any]]:
@@ -231,7 +300,9 @@ def _policies(node: Any) -> Iterator[dict[str, Any]]:
         for entry in node:
             yield from _policies(entry)
     elif isinstance(node, dict):
-        if "Statement" in node:
+        if isinstance(node.get("Statement"), dict):  # an event bus gets its policy one statement at a time
+            yield {"Version": "2012-10-17", "Statement": [node["Statement"]]}
+        elif "Statement" in node:
             yield node
         for entry in node.values():
             yield from _policies(entry)
@@ -252,13 +323,13 @@ def policy_findings(name: str, document: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def rule_findings(template: Mapping[str, Any]) -> list[str]:
+def rule_findings(template: Mapping[str, Any], deployments: Deployments) -> list[str]:
     """The assertions of the template's Rules that hold, or fail, whatever values its parameters take."""
     found = []
     for name, rule in template.get("Rules", {}).items():
         for assertion in rule["Assertions"]:
             outcomes = set()
-            for values in _combinations(template, _references(rule)):
+            for values in _combinations(template, _references(rule), deployments):
                 scope = Scope(template, values, PSEUDO)
                 if scope.evaluate(rule.get("RuleCondition", True), _no_resource):
                     outcomes.add(bool(scope.evaluate(assertion["Assert"], _no_resource)))
@@ -269,12 +340,12 @@ def rule_findings(template: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _combinations(template: Mapping[str, Any], names: set[str]) -> Iterator[dict[str, str]]:
-    """All combinations of values that these parameters admit, out of those that this module knows."""
+def _combinations(template: Mapping[str, Any], names: set[str], deployments: Deployments) -> Iterator[dict[str, str]]:
+    """All combinations of values that these parameters admit, out of those that the deployments give."""
     admitted = []
     for name in sorted(names):
         parameter = template["Parameters"][name]
-        known = {parameters[name] for parameters in DEPLOYMENTS.values() if name in parameters}
+        known = {parameters[name] for parameters in deployments.values() if name in parameters}
         known |= {str(parameter.get("Default", "")), ""} | {str(value) for value in parameter.get("AllowedValues", [])}
         pattern = parameter.get("AllowedPattern", "")
         allowed = parameter.get("AllowedValues", known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import threading
 import uuid
@@ -11,7 +12,7 @@ from typing import Any
 from local.account.plans import Plan, Stack, now
 from local.account.stacks import Engine
 from local.account.template import TemplateError, parse, transformed, uses_sam
-from local.account.wire import Answer, Call
+from local.account.wire import Answer, Call, acting_for
 
 # AWS answers at once and works on. Clients ask for the outcome right away and then every 30 seconds, so on a machine
 # where most stacks take a few seconds, a little patience here saves theirs.
@@ -37,8 +38,9 @@ class CloudFormation:
         account_id: str,
         clients: Callable[[str, str, str], Any],
         put_event: Callable[[Mapping[str, Any]], None],
+        permit: Callable[[str], None] = lambda action: None,
     ) -> None:
-        self.engine = Engine(account_id, clients, put_event)
+        self.engine = Engine(account_id, clients, put_event, permit)
         self.handlers: dict[str, Callable[[Call], Answer]] = {
             "".join(word.capitalize() for word in method.__name__.split("_")): _answering(method)
             for method in (
@@ -321,13 +323,15 @@ class CloudFormation:
     def _run(self, stack: Stack, work: Callable[[], None]) -> None:
         if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
             raise _RefusalError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
-        thread = threading.Thread(target=work, name=f"stack {stack.name}", daemon=True)
+        here = contextvars.copy_context()  # which knows whose rights the work is done with
+        thread = threading.Thread(target=here.run, args=(work,), name=f"stack {stack.name}", daemon=True)
         thread.start()
         thread.join(_PATIENCE)
 
 
 def _answering(method: Callable[[_Parameters, str], _Parameters]) -> Callable[[Call], Answer]:
     def answer(call: Call) -> Answer:
+        acting_for.set(call.access_key)
         try:
             return call.answer(method(call.parameters, call.region))
         except _RefusalError as refusal:

@@ -100,19 +100,18 @@ def is_recorded(call: Call) -> bool:
 
 
 class CloudTrail:
-    """The record of an account's calls, put onto the event bus."""
+    """The record of all calls, put onto the event bus of their account and region."""
 
-    def __init__(self, account_id: str, put_event: Callable[[Mapping[str, Any]], None]) -> None:
-        self.account_id = account_id
+    def __init__(self, put_event: Callable[[Mapping[str, Any]], None]) -> None:
         self._put_event = put_event
-        self._instances: dict[str, dict[str, str]] = {}
+        self._instances: dict[tuple[str, str], dict[str, str]] = {}
 
     def record(self, call: Call, answer: Answer) -> None:
         """Put the event of a call, and those that its effects cause, onto the bus. Faults of moto are not recorded."""
         if answer.status < 500 and is_recorded(call):
             self._put_event(self.event(call, answer))
             if call.service in {"ec2", "autoscaling", "cloudformation"}:
-                self._notify_of_instances(call.region)
+                self._notify_of_instances(call.account, call.region)
 
     def event(self, call: Call, answer: Answer) -> dict[str, Any]:
         """The event of one call."""
@@ -140,33 +139,35 @@ class CloudTrail:
                 requested = None
         detail |= {"requestParameters": requested, "responseElements": answered, "requestID": str(uuid.uuid4())}
         detail |= {"eventID": str(uuid.uuid4()), "readOnly": False, "eventType": "AwsApiCall", "managementEvent": True}
-        detail |= {"recipientAccountId": self.account_id, "eventCategory": "Management"}
+        detail |= {"recipientAccountId": call.account, "eventCategory": "Management"}
         if call.service in _WITH_API_VERSION:
             detail["apiVersion"] = call.model.service_model.api_version
         kind = "AWS API Call via CloudTrail"
-        return {"source": f"aws.{source}", "detail-type": kind, "time": time, "region": region, "detail": detail}
+        envelope = {"source": f"aws.{source}", "detail-type": kind, "time": time}
+        return envelope | {"account": call.account, "region": region, "detail": detail}
 
     def _identity(self, call: Call) -> dict[str, Any]:
         user = {"type": "IAMUser", "principalId": "AIDAEXAMPLELOCALUSER", "userName": "local"}
-        user |= {"arn": f"arn:aws:iam::{self.account_id}:user/local", "accountId": self.account_id}
+        user |= {"arn": f"arn:aws:iam::{call.account}:user/local", "accountId": call.account}
         user |= {"accessKeyId": call.access_key}
         return user | ({"invokedBy": call.invoked_by} if call.invoked_by else {})
 
-    def _notify_of_instances(self, region: str) -> None:
+    def _notify_of_instances(self, account: str, region: str) -> None:
         """EC2's own events for instances whose state is another one than after the last call, whoever changed it."""
-        instances = list(ec2_backends[self.account_id][region].all_instances())
+        instances = list(ec2_backends[account][region].all_instances())
         now = {instance.id: str(instance._state.name) for instance in instances}
-        before, self._instances[region] = self._instances.get(region, {}), now
+        before, self._instances[account, region] = self._instances.get((account, region), {}), now
         passing = {"running": "pending", "stopped": "stopping", "terminated": "shutting-down"}
         for identity, state in now.items():
             if before.get(identity) == state or (identity not in before and state == "terminated"):
                 continue
-            arn = f"arn:aws:ec2:{region}:{self.account_id}:instance/{identity}"
+            arn = f"arn:aws:ec2:{region}:{account}:instance/{identity}"
             for passed in (passing.get(state), state):
                 event = {"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification"}
                 detail = {"instance-id": identity, "state": passed}
                 if passed:
-                    self._put_event(event | {"region": region, "resources": [arn], "detail": detail})
+                    place = {"account": account, "region": region, "resources": [arn]}
+                    self._put_event(event | place | {"detail": detail})
 
 
 def event_name(call: Call) -> str:

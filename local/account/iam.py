@@ -1,7 +1,7 @@
 """An IAM gate in front of the account: what an access key may call, by action. Off unless an account is given one.
 
 It knows actions only, neither resources nor conditions: enough to show that a policy has every action that a program
-needs, and none that it does not.
+needs, and none that it does not. What CloudFormation does for somebody counts as done by that person, as in AWS.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _S3 = {
     "ListObjects": "ListBucket",
     "ListObjectsV2": "ListBucket",
     "ListObjectVersions": "ListBucketVersions",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
     "HeadObject": "GetObject",
     "DeleteObjects": "DeleteObject",
     "DeleteBucketTagging": "PutBucketTagging",
@@ -44,6 +45,16 @@ _S3 = {
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
 }
+# Parameters that take an action more: operation, parameter, action.
+_ALSO = [
+    ("cloudformation:CreateChangeSet", "Tags", "cloudformation:TagResource"),
+    ("secretsmanager:CreateSecret", "Tags", "secretsmanager:TagResource"),
+    ("secretsmanager:CreateSecret", "KmsKeyId", "kms:GenerateDataKey"),
+    ("secretsmanager:CreateSecret", "KmsKeyId", "kms:Decrypt"),
+    ("s3:DeleteObjects", "Delete", "s3:DeleteObjectVersion"),
+]
+# CloudFormation tags log groups by the newer of two calls.
+_NEWER = {"logs:TagLogGroup": "logs:TagResource", "logs:UntagLogGroup": "logs:UntagResource"}
 _DENIED = {"ec2": "UnauthorizedOperation", "query": "AccessDenied", "rest-xml": "AccessDenied"}
 
 
@@ -53,18 +64,59 @@ class Gate:
 
     policies: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     denied: list[str] = field(default_factory=list)
+    used: dict[str, set[str]] = field(default_factory=dict)
+    """The actions that passed, by access key."""
 
     def refusal(self, call: Call) -> Answer | None:
         """The refusal of a call in its protocol's own form; None if it may pass."""
-        policies = self.policies.get(call.access_key)
-        wanted = action(call)
-        if policies is None or call.invoked_by or wanted == "sts:GetCallerIdentity" or allows(policies, wanted):
+        if call.invoked_by and not call.on_behalf_of:
             return None
-        self.denied.append(wanted)
-        who = f"arn:aws:iam::123456789012:user/{call.access_key}"
-        message = f"User: {who} is not authorized to perform: {wanted} because no identity-based policy allows it"
+        message = self.reason(call.on_behalf_of or call.access_key, actions(call))
+        if message is None:
+            return None
         code = "AuthorizationError" if call.service == "sns" else _DENIED.get(call.protocol, "AccessDeniedException")
         return call.refuse(code, message, 400 if call.protocol == "json" else 403)
+
+    def reason(self, access_key: str, wanted: Sequence[str]) -> str | None:
+        """Why an access key may not do what takes all these actions; None if it may."""
+        policies = self.policies.get(access_key)
+        if policies is None:
+            return None
+        for one in wanted:
+            if one != "sts:GetCallerIdentity" and not allows(policies, one):
+                self.denied.append(one)
+                who = f"arn:aws:iam::123456789012:user/{access_key}"
+                return f"User: {who} is not authorized to perform: {one} because no identity-based policy allows it"
+            self.used.setdefault(access_key, set()).add(one)
+        return None
+
+
+def actions(call: Call) -> list[str]:
+    """All IAM actions that a call takes: some parameters need one of their own."""
+    return [action(call), *(also for operation, name, also in _ALSO if _asks(call, operation, name))]
+
+
+def _asks(call: Call, operation: str, name: str) -> bool:
+    return f"{call.service}:{call.operation}" == operation and bool(call.parameters.get(name))
+
+
+def simulated(call: Call, gate: Gate | None) -> Answer:
+    """Answer iam:SimulatePrincipalPolicy: what the gate would say, for every resource alike."""
+    policies = gate.policies.get(call.access_key) if gate else None
+    return call.answer(
+        {
+            "EvaluationResults": [
+                {
+                    "EvalActionName": name,
+                    "EvalDecision": "allowed" if policies is None or allows(policies, name) else "implicitDeny",
+                    "EvalResourceName": "*",
+                    "ResourceSpecificResults": [],
+                }
+                for name in call.parameters["ActionNames"]
+            ],
+            "IsTruncated": False,
+        }
+    )
 
 
 def action(call: Call) -> str:
@@ -75,7 +127,7 @@ def action(call: Call) -> str:
     if prefix == "lambda" and call.operation == "Invoke":
         return "lambda:InvokeFunction"
     name = _S3.get(call.operation, call.operation) if call.service == "s3" else call.operation
-    return f"{prefix}:{name}"
+    return _NEWER.get(f"{prefix}:{name}", f"{prefix}:{name}")
 
 
 def allows(policies: Sequence[Mapping[str, Any]], wanted: str) -> bool:

@@ -123,6 +123,10 @@ KINDS: dict[str, Kind] = {
         arn=_arn("events", "rule/{id}"), steps=(Step(("Targets",), steps.targets),), before_delete=steps.drop_targets,
         tagging=Tagging("TagResource", "UntagResource", "ResourceARN"),
     ),
+    "AWS::Events::EventBusPolicy": Kind(
+        "events", "PutPermission", "RemovePermission", "StatementId", name="StatementId", update="PutPermission",
+        fixed=("EventBusName",), prepare=steps.bus_policy, delete_with=lambda p: {"EventBusName": p["EventBusName"]},
+    ),
     "AWS::Scheduler::Schedule": Kind(
         "scheduler", "CreateSchedule", "DeleteSchedule", "Name", name="Name", update="UpdateSchedule",
         fixed=("GroupName",), arn=_arn("scheduler", "schedule/default/{id}"),
@@ -186,6 +190,12 @@ KINDS: dict[str, Kind] = {
         "dynamodb", "CreateTable", "DeleteTable", "TableName", name="TableName", length=255, update="UpdateTable",
         fixed=("KeySchema",), arn=_arn("dynamodb", "table/{id}"), prepare=steps.table_parameters, tagging=_RESOURCE_ARN,
         attributes={"StreamArn": "=DescribeTable TableName Table.LatestStreamArn"},
+    ),
+    "AWS::StepFunctions::StateMachine": Kind(
+        "stepfunctions", "CreateStateMachine", "DeleteStateMachine", "stateMachineArn", "stateMachineArn",
+        name="StateMachineName", length=80, arn="{id}", attributes={"Name": "{name}"}, update="UpdateStateMachine",
+        renamed={"StateMachineName": "name", "StateMachineType": "type"}, fixed=("StateMachineType",),
+        prepare=steps.state_machine_parameters, tagging=Tagging("TagResource", "UntagResource", "resourceArn", "{id}"),
     ),
     "AWS::SSM::Parameter": Kind(
         "ssm", "PutParameter", "DeleteParameter", "Name", name="Name", length=255, update="PutParameter",

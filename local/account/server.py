@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import boto3
@@ -26,16 +26,21 @@ from werkzeug.test import run_wsgi_app
 from local.account.cloudformation import CloudFormation
 from local.account.cloudtrail import CloudTrail
 from local.account.eventbridge import EventBridge
-from local.account.iam import Gate
+from local.account.iam import Gate, simulated
 from local.account.moto_adapted import adapt_moto, hand_invocations_to
+from local.account.provision import ProvisionError
 from local.account.queues import start_message_move_task
-from local.account.wire import INVOKED_BY, Answer, Call, buffered, recognise
+from local.account.quotas import account_settings
+from local.account.step_functions import run_state_machines
+from local.account.trust import assume_role
+from local.account.wire import ACCOUNT, INVOKED_BY, ON_BEHALF_OF, Answer, Call, acting_for, buffered, recognise
 
 ACCOUNT_ID = "123456789012"
 REGION = "eu-west-1"
 
 Invoke = Callable[[str, bytes, bool], tuple[int, bytes, str | None]]
-Handler = Callable[[Call], Answer]
+# Those that answer None leave it to moto.
+Handler = Callable[[Call], Answer | None]
 
 
 @dataclass
@@ -47,6 +52,7 @@ class Account:
     region: str = REGION
     gate: Gate | None = None
     invoke: Invoke | None = field(default=None, init=False)
+    other_stacks: dict[str, CloudFormation] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @cached_property
@@ -57,12 +63,23 @@ class Account:
     @cached_property
     def trail(self) -> CloudTrail:
         """The record of mutating calls."""
-        return CloudTrail(self.account_id, self.events.put)
+        return CloudTrail(self.events.put)
 
     @cached_property
     def stacks(self) -> CloudFormation:
         """The stacks."""
-        return CloudFormation(self.account_id, self.client_as, self.events.put)
+        return CloudFormation(self.account_id, self.client_as, self.events.put, self.permit)
+
+    def stacks_of(self, account_id: str) -> CloudFormation:
+        """The stacks of any account; one other than this has whatever is made with a role or a client of it."""
+        if account_id == self.account_id:
+            return self.stacks
+        if account_id not in self.other_stacks:
+            clients = partial(self.client_as, account_id=account_id)
+            self.other_stacks[account_id] = CloudFormation(
+                account_id, clients, lambda event: self.events.put({"account": account_id, **event}), self.permit
+            )
+        return self.other_stacks[account_id]
 
     @cached_property
     def _session(self) -> boto3.Session:
@@ -75,18 +92,26 @@ class Account:
         core.full_config.setdefault("profiles", {})["default"] = {"endpoint_url": self.endpoint}
         return boto3.Session("testing", "testing", region_name=self.region, botocore_session=core)
 
-    def client(self, service: str, region: str | None = None) -> Any:
-        """A boto3 client of the account, in its home region unless told otherwise."""
+    def client(self, service: str, region: str | None = None, account_id: str = "") -> Any:
+        """A boto3 client of the account, in its home region unless told otherwise; or of another account."""
         with self._lock:  # sessions are not thread-safe, clients are
-            return self._session.client(service, region_name=region, endpoint_url=self.endpoint, config=_CONFIG)
+            client = self._session.client(service, region_name=region, endpoint_url=self.endpoint, config=_CONFIG)
+        return _with_header(client, ACCOUNT, account_id) if account_id else client
 
-    def client_as(self, principal: str, service: str, region: str) -> Any:
+    def client_as(self, principal: str, service: str, region: str, account_id: str = "") -> Any:
         """A client whose calls are recorded as made by an AWS service, e.g. cloudformation.amazonaws.com."""
-        client = self.client(service, region)
-        client.meta.events.register(
-            "before-sign", lambda request, **_: request.headers.add_header(INVOKED_BY, principal)
-        )
+        client = _with_header(self.client(service, region, account_id), INVOKED_BY, principal)
+        client.meta.events.register("before-sign", _name_the_person)
         return client
+
+    def permit(self, wanted: str) -> None:
+        """Pass an action that CloudFormation needs for whom it is acting for.
+
+        Raises:
+            ProvisionError: the gate refuses it.
+        """
+        if self.gate and (reason := self.gate.reason(acting_for.get(), [wanted])):
+            raise ProvisionError(reason)
 
     def put_event(self, event: dict[str, Any]) -> None:
         """Put a whole event onto the default bus of its region: rules are matched, targets get it."""
@@ -114,6 +139,17 @@ class Account:
 _CONFIG = Config(max_pool_connections=32, s3={"addressing_style": "path"})
 
 
+def _with_header(client: Any, name: str, value: str) -> Any:
+    """The client, adding a header to all of its requests."""
+    client.meta.events.register("before-sign", lambda request, **_: request.headers.add_header(name, value))
+    return client
+
+
+def _name_the_person(request: Any, **_: Any) -> None:
+    if person := acting_for.get():
+        request.headers.add_header(ON_BEHALF_OF, person)
+
+
 class Front:
     """The WSGI application in front of moto."""
 
@@ -122,10 +158,13 @@ class Front:
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.handlers: dict[tuple[str, str], Handler] = {
             ("lambda", "Invoke"): account.invoke_function,
+            ("lambda", "GetAccountSettings"): account_settings,
+            ("iam", "SimulatePrincipalPolicy"): lambda call: simulated(call, account.gate),
             ("sqs", "StartMessageMoveTask"): lambda call: start_message_move_task(call, account.client),
+            ("sts", "AssumeRole"): assume_role,
             ("events", "PutEvents"): account.events.put_events,
             ("events", "TestEventPattern"): account.events.test_event_pattern,
-            **{("cloudformation", name): handler for name, handler in account.stacks.handlers.items()},
+            **{("cloudformation", name): self._stacks for name in account.stacks.handlers},
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -138,6 +177,9 @@ class Front:
             headers["Content-Length"] = str(len(answer.body))
         start_response(f"{answer.status} -", list(headers.items()))
         return [] if request.method == "HEAD" else [answer.body]
+
+    def _stacks(self, call: Call) -> Answer:
+        return self.account.stacks_of(call.account).handlers[call.operation](call)
 
     def answer(self, call: Call, environ: dict[str, Any]) -> Answer:
         """Gate, part or moto, record."""
@@ -178,6 +220,7 @@ def running_account(port: int = 0, gate: Gate | None = None) -> Iterator[Account
     # CloudFormation clients of AWS and of moto tell a local endpoint by the word localhost.
     account = Account(f"http://localhost:{server.server_port}", gate=gate)
     holder.append(Front(account))
+    run_state_machines(lambda: account.invoke)
     hand_invocations_to(lambda name, payload: account.invoke and account.invoke(name, payload, True))
     thread = threading.Thread(target=server.serve_forever, name="account", daemon=True)
     thread.start()

@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
+from local.account.handlers import needed
 from local.account.kinds import kind_of
 from local.account.plans import NESTED, WAIT_HANDLE, Plan, Resource, Stack, now
 from local.account.provision import Place, Properties, ProvisionError
@@ -34,12 +35,17 @@ class Engine:
     """Runs stacks of one account."""
 
     def __init__(
-        self, account_id: str, clients: Callable[[str, str, str], Any], put_event: Callable[[Mapping[str, Any]], None]
+        self,
+        account_id: str,
+        clients: Callable[[str, str, str], Any],
+        put_event: Callable[[Mapping[str, Any]], None],
+        permit: Callable[[str], None] = lambda action: None,
     ) -> None:
         self.account_id = account_id
         self.stacks: dict[str, Stack] = {}
         self._clients = clients
         self._put_event = put_event
+        self._permit = permit
         self._open_clients: dict[tuple[str, str], Any] = {}
 
     # -- what is asked for
@@ -192,6 +198,7 @@ class Engine:
         elif resource.type == WAIT_HANDLE:
             resource.physical_id, resource.properties = f"{stack.name}-{resource.logical_id}", properties
         else:
+            self._ask_for(resource.type, "create", properties)
             made = kind_of(resource.type).make(place, resource.logical_id, properties)
             resource.physical_id, resource.properties = made
         undo.append(lambda: self._remove(stack, resource))
@@ -204,6 +211,7 @@ class Engine:
             self._update_nested(stack, resource, properties)
         elif resource.type != WAIT_HANDLE:
             kind = kind_of(resource.type)
+            self._ask_for(resource.type, "update", properties)
             # Before the change: one that fails halfway is to be undone as well.
             undo.append(lambda: kind.change(place, resource.physical_id, old, properties))
             kind.change(place, resource.physical_id, properties, old)
@@ -233,12 +241,18 @@ class Engine:
             if resource.type == NESTED:
                 self._delete_nested(self.stacks[resource.physical_id])
             elif resource.type != WAIT_HANDLE:
+                self._ask_for(resource.type, "delete", resource.properties)
                 kind_of(resource.type).remove(self._place(stack), resource.physical_id, resource.properties)
         except (ClientError, ProvisionError) as error:
             self._resource_status(stack, resource, "DELETE_FAILED", _why(error))
             return False
         self._resource_status(stack, resource, "DELETE_COMPLETE")
         return True
+
+    def _ask_for(self, type_name: str, verb: str, properties: Properties) -> None:
+        """Pass the rights that AWS's handler needs beyond the calls that are made here."""
+        for action in needed(type_name, verb, properties):
+            self._permit(action)
 
     def _make_nested(self, stack: Stack, resource: Resource, properties: Properties) -> str:
         name = f"{stack.name}-{resource.logical_id}-{uuid.uuid4().hex[:12].upper()}"

@@ -210,6 +210,13 @@ def targets(place: Place, identity: str, new: Properties, old: Properties) -> No
         place.call("events", "PutTargets", bus | {"Targets": new["Targets"]})
 
 
+def bus_policy(place: Place, properties: Properties) -> Properties:
+    """A policy of the one statement. moto adds it to those of the bus, as CloudFormation does; AWS's call replaces."""
+    statement = properties["Statement"] | {"Sid": properties["StatementId"]}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    return {"EventBusName": properties["EventBusName"], "Policy": json.dumps(document)}
+
+
 def drop_targets(place: Place, identity: str, properties: Properties) -> None:
     """Take away all targets: a rule with targets cannot be deleted."""
     if ids := [target["Id"] for target in properties.get("Targets", [])]:
@@ -294,6 +301,15 @@ def secret_parameters(place: Place, properties: Properties) -> Properties:
         key = generate.get("GenerateStringKey")
         properties["SecretString"] = json.dumps(template | {key: password}) if key else password
     return properties
+
+
+def state_machine_parameters(place: Place, properties: Properties) -> Properties:
+    """A state machine, with the values in its definition that the template gives beside it."""
+    as_object = properties.pop("Definition", None)
+    definition = properties.pop("DefinitionString", None) or json.dumps(as_object)
+    for name, value in properties.pop("DefinitionSubstitutions", {}).items():
+        definition = definition.replace(f"${{{name}}}", value if isinstance(value, str) else json.dumps(value))
+    return properties | {"definition": definition}
 
 
 def logging(place: Place, identity: str, new: Properties, old: Properties) -> None:

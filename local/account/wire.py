@@ -9,6 +9,7 @@ import io
 import re
 import uuid
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,11 +21,18 @@ from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
 from moto.core.serialize import SerializationContext, get_serializer_class
+from moto.iam.models import get_account_id_from
 from werkzeug.exceptions import NotFound
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 # Header that our own CloudFormation and EventBridge put on their calls, as AWS's services sign theirs as services.
 INVOKED_BY = "X-Local-Invoked-By"
+# Header with the access key of the person for whom CloudFormation makes a call: it acts with that person's rights.
+ON_BEHALF_OF = "X-Local-On-Behalf-Of"
+acting_for: ContextVar[str] = ContextVar("acting_for", default="")
+"""That access key, where CloudFormation is at work."""
+# moto's header that names the account of a call, before its access key does.
+ACCOUNT = "x-moto-account-id"
 
 # What a request is signed for does not always name the service in botocore's words, or names several services.
 _SERVICES_BY_SIGNING_NAME = {
@@ -80,10 +88,21 @@ class Call:
         return str(self.model.name)
 
     @property
+    def account(self) -> str:
+        """The account that is called: the one that the access key belongs to, of a user or of a role's session."""
+        return str(self.request.headers.get(ACCOUNT) or get_account_id_from(self.access_key))
+
+    @property
     def invoked_by(self) -> str | None:
         """The AWS service that makes this call for somebody, e.g. cloudformation.amazonaws.com."""
         invoked_by: str | None = self.request.headers.get(INVOKED_BY)
         return invoked_by
+
+    @property
+    def on_behalf_of(self) -> str | None:
+        """The access key of the person for whom CloudFormation makes this call."""
+        person: str | None = self.request.headers.get(ON_BEHALF_OF)
+        return person
 
     @property
     def protocol(self) -> str:
