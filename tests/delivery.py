@@ -4,15 +4,18 @@ All of it in one process and without waiting; the publisher is the real handler,
 """
 
 import base64
+import importlib
 import json
-from collections import Counter
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
+import pytest
 import requests
 import urllib3
 from botocore.exceptions import ClientError, ConnectTimeoutError
@@ -27,13 +30,33 @@ from topology.elements import Component, Deleted, Element, Relation
 from topology.function import Function, Remaining
 from topology.progress import ProgressStore
 from topology.receiver import Connection, Receiver
-from topology.records import Packer, Record
-from topology.snapshot import Summary, snapshot_records
+from topology.records import KIND_OF, Lines, Record, line
 
 INSTANCE = ("aws", "123456789012")
 RECEIVER = Connection("https://stackstate.example/receiver")
 OLDEST_SECONDS = 252_000
 HTML = {"Content-Type": "text/html"}
+
+
+def record_of(elements: Sequence[Element], instance: tuple[str, str] = INSTANCE) -> Record:
+    """A delta of these elements."""
+    lines = Lines()
+    for element in elements:
+        lines[KIND_OF[type(element)]].append(line(element, 0))
+    return Record(*instance, lines=lines)
+
+
+def snapshot_of(
+    name: str, slices: Sequence[Sequence[Element]], *, complete: bool = True, instance: tuple[str, str] = INSTANCE
+) -> list[Record]:
+    """The records of a snapshot: its start, these slices of it, and its end if it is complete."""
+    records = [record_of((), instance), *(record_of(one, instance) for one in slices)]
+    records += [record_of((), instance)] * complete
+    for part, record in enumerate(records):
+        record.snapshot, record.part = name, part
+    records[0].start, records[0].last, records[0].complete = True, len(records) - 1, complete
+    records[-1].stop = complete
+    return records
 
 
 class Killed(BaseException):
@@ -82,6 +105,11 @@ class Intake(BaseAdapter):
 
     def __init__(self, step: Callable[[], None], script: list[str]) -> None:
         super().__init__()
+        self.away = False
+        self.elements = 0
+        """How many it took, in all."""
+        self.room = 6
+        """Elements that it takes at once."""
         self.topologies = Topologies()
         self.marks: list[str] = []
         self.closed: list[dict[str, str]] = []
@@ -96,7 +124,7 @@ class Intake(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         self._step()
         fault = self.script.pop() if self.script else "none"
-        if fault in {"reset", "half"}:
+        if self.away or fault == "reset":
             raise requests.exceptions.ConnectionError(ConnectionResetError(104, "reset"))
         if fault.isdigit():
             headers = HTML if fault in {"200", "302", "404"} else {"Retry-After": "1"}
@@ -111,7 +139,7 @@ class Intake(BaseAdapter):
         assert isinstance(request.body, bytes)
         body = json.loads(_decoded(request.body, request.headers["Content-Encoding"]))
         elements = sum(len(one["components"]) + len(one["relations"]) for one in body["topologies"])
-        if elements > 6:
+        if elements > self.room:
             return _answer(request, 413, HTML)
         try:
             check(body)
@@ -120,6 +148,7 @@ class Intake(BaseAdapter):
             self.topologies.apply(body["topologies"])
         except Refused as refusal:
             return _answer(request, 400, {}, str(refusal))
+        self.elements += elements
         for topology in body["topologies"]:
             self.marks += ["start"] * topology.get("start_snapshot", False)
             if topology.get("stop_snapshot"):
@@ -153,38 +182,47 @@ class Truth:
 
     def change(self, steps: list[tuple[str, str]], *, told: bool) -> bytes | None:
         """Create, update or delete; the delta of it, if events tell of it."""
-        packer = Packer(*INSTANCE, 0)
+        said: list[Element] = []
         for name, what in {name: what for what, name in steps}.items():
             self.newest += 1
             if what == "delete":
                 gone = [id_ for id_ in self.there if id_ == name or id_.startswith(f"{name}-")]
                 for id_ in {name, *gone}:
                     self.there.pop(id_, None)
-                    packer.add(Deleted(id_))
+                    said.append(Deleted(id_))
             else:
                 component = Component(name, "aws.ec2", {"at": self.newest})
                 relation = Relation(name, "uses service", "vpc", {"at": self.newest})
                 for element in (component, relation):
                     self.there[element.id] = element
-                    packer.add(element)
-        return packer.records()[0] if told else None
+                    said.append(element)
+        return record_of(said).encode() if told else None
 
     def snapshot(self, name: str, slice_elements: int, *, complete: bool) -> list[bytes]:
         """The records of a snapshot of what there is now."""
         there = list(self.there.values())
+        slices = [there[at : at + slice_elements] for at in range(0, len(there), slice_elements)]
+        return [record.encode() for record in snapshot_of(name, slices, complete=complete)]
 
-        class Sliced(Packer):
-            def records(self) -> list[bytes]:
-                records = []
-                for at in range(0, len(there), slice_elements):
-                    packer = Packer(*INSTANCE, 0, name)
-                    for element in there[at : at + slice_elements]:
-                        packer.add(element)
-                    records += packer.records()
-                return records
 
-        summary = Summary(components=Counter({"aws.ec2": int(complete)}))
-        return list(snapshot_records(Sliced(*INSTANCE, 0), summary, Record(*INSTANCE, name)))
+@contextmanager
+def silent_handler() -> Iterator[Any]:
+    """topo-publisher's handler, which says nothing."""
+    environment = {
+        "AWS_REGION": "eu-west-1",
+        "STACKSTATE_BASE_URL": "https://stackstate.example/receiver",
+        "STACKSTATE_API_KEY": "key",
+        "POWERTOOLS_METRICS_NAMESPACE": "test",
+        "POWERTOOLS_METRICS_DISABLED": "true",
+        "POWERTOOLS_SERVICE_NAME": "test",
+        "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        sys.modules.pop("topo_publisher.handler", None)
+        yield importlib.import_module("topo_publisher.handler")
+        sys.modules.pop("topo_publisher.handler", None)
 
 
 class Context:
@@ -213,10 +251,18 @@ class World:
         self.shard: list[dict[str, Any]] = []
         self.checkpoint = 0
         self.given_up: list[bytes] = []
+        self.wait: Callable[[float], bool] = lambda _: False
+        """What the trigger does in its pauses, and whether it is ended then."""
 
     def fail(self, faults: list[str], bucket_failures: list[bool], kills: list[int]) -> None:
         """From now on, have all this happen."""
         self.intake.script, self.bucket.failures, self.kills = faults, bucket_failures, kills
+
+    def wrote(self, snapshot: str, began: float) -> None:
+        """Note, as topo-cron does, that a snapshot is on the stream from start to end."""
+        self.bucket.objects["state/1000/ledger.json"] = orjson.dumps(
+            {"snapshot": snapshot, "began": began, "closed": True}
+        )
 
     def put(self, *records: bytes) -> None:
         """Put records on the stream."""
@@ -243,7 +289,7 @@ class World:
                 base64.b64decode(record["kinesis"]["data"]) for record in records
             ),
             checkpoint=lambda number: setattr(self, "checkpoint", int(number)),
-            wait=lambda _: bool(stops and stops.pop()),
+            wait=lambda seconds: self.wait(seconds) or bool(stops and stops.pop()),
             clock=lambda: self.now,
         )
         while self.checkpoint < len(self.shard):
@@ -263,7 +309,14 @@ class World:
             dead_letters=lambda: DeadLetters(client, "bucket"),
             progress=lambda: ProgressStore(client, "bucket", "state/1000/"),
         )
-        function.delivery = lambda *arguments: Function.delivery(function, *arguments)
+        arrived = [one["kinesis"]["approximateArrivalTimestamp"] for one in orjson.loads(payload)["Records"]]
+
+        @contextmanager
+        def delivering(*arguments: Any) -> Iterator[Any]:
+            with Function.delivery(function, *arguments) as delivery:
+                yield SimpleNamespace(batch=lambda records, names, _=(): delivery.batch(records, names, arrived))
+
+        function.delivery = delivering
         self.handler.function = function
         try:
             answer = self.handler.lambda_handler(orjson.loads(payload), Context())

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.delivery import record_of, snapshot_of
 from topology.deliver import Delivery
 from topology.elements import Component, Deleted, Element, Relation
 from topology.errors import (
@@ -20,9 +21,8 @@ from topology.errors import (
     TooLarge,
 )
 from topology.order import collapsed, planned, posts
-from topology.progress import MOST_REFUSED, Open, Progress
-from topology.records import SLICE_BYTES, SLICE_ELEMENTS, Lines, Packer, Record, line
-from topology.snapshot import Summary, snapshot_records
+from topology.progress import MOST_REFUSED, Newest, Open, Progress
+from topology.records import SLICE_BYTES, SLICE_ELEMENTS, Record
 
 AWS = ("aws", "1")
 
@@ -46,10 +46,14 @@ class Store:
 
     def __init__(self) -> None:
         self.open: Open = {}
+        self.last: Newest | None = None
         self.saves = 0
 
     def load(self) -> Open:
         return dict(self.open)
+
+    def newest(self) -> Newest | None:
+        return self.last
 
     def save(self, open_: Mapping[tuple[str, str], Progress]) -> None:
         self.open = dict(open_)
@@ -83,22 +87,23 @@ class Receiver:
 class Publisher:
     """topo-publisher's delivery, a new process for every batch."""
 
-    def __init__(self, receiver: Receiver | None = None, remaining: float = 900) -> None:
+    def __init__(self, receiver: Receiver | None = None, remaining: float = 900, now: float = 10_000) -> None:
         self.receiver = receiver or Receiver()
         self.letters = Letters()
         self.store = Store()
         self.remaining = remaining
+        self.now = now
         self.counts: dict[str, int] = {}
 
-    def batch(self, *records: Record | bytes) -> list[tuple[str, list[str]]]:
+    def batch(self, *records: Record | bytes, arrived: Sequence[float] = ()) -> list[tuple[str, list[str]]]:
         """Deliver a batch; answers with what the receiver got of it."""
         self.receiver.taken.clear()
         encoded = [one if isinstance(one, bytes) else one.encode() for one in records]
         letters: Any = self.letters
         store: Any = self.store
-        delivery = Delivery(self.receiver.post, letters, store, lambda: self.remaining)
+        delivery = Delivery(self.receiver.post, letters, store, lambda: self.remaining, lambda: self.now)
         try:
-            delivery.batch(encoded, [f"n{number}" for number in range(len(encoded))])
+            delivery.batch(encoded, [f"n{number}" for number in range(len(encoded))], arrived)
         finally:
             self.counts = dict(delivery.counts)
         return self.receiver.said()
@@ -110,10 +115,7 @@ def ids(record: Record) -> list[str]:
 
 
 def record(*elements: Element, url: str = "1") -> Record:
-    lines = Lines()
-    for element in elements:
-        lines.kind_of(element).append(line(element, 0))
-    return Record("aws", url, lines=lines)
+    return record_of(elements, ("aws", url))
 
 
 def component(number: object, **data: object) -> Component:
@@ -121,20 +123,7 @@ def component(number: object, **data: object) -> Component:
 
 
 def snapshot(name: str, *slices: Sequence[object], complete: bool = True) -> list[Record]:
-    """The records of a snapshot, as topo-cron writes them."""
-
-    class Packed(Packer):
-        def records(self) -> list[bytes]:
-            records = [record(*map(component, one)) for one in slices]
-            for one in records:
-                one.snapshot = name
-            return [one.encode() for one in records]
-
-    summary = Summary()
-    if complete:
-        summary.components["aws.ec2"] = 1
-    found = snapshot_records(Packed("aws", "1", 0, name), summary, Record("aws", "1", name))
-    return [Record.decode(data) for data in found]
+    return snapshot_of(name, [[component(id_) for id_ in one] for one in slices], complete=complete, instance=AWS)
 
 
 def test_a_small_snapshot_is_one_post_with_both_marks() -> None:
@@ -220,6 +209,30 @@ def test_what_put_records_put_twice_or_out_of_place_is_closed_when_all_is_there(
     assert publisher.batch(two, stop) == []
 
 
+def test_where_a_start_was_put_again_the_last_one_counts() -> None:
+    """A delta came before it, which the slices then know of: there may be more of them."""
+    old, new = snapshot("s", [1]), snapshot("s", [1], [2])
+    batch = [old[0], record(component(2), Deleted("3")), *new]
+
+    assert Publisher().batch(*batch) == [("", ["-3"]), ("[]", ["1", "2"])]
+
+    publisher = Publisher()
+    said = [post for one in batch for post in publisher.batch(one)]
+    assert said == [("[", []), ("", ["2", "-3"]), ("[", []), ("", ["1"]), ("", ["2"]), ("]", [])]
+
+
+def test_a_snapshot_that_waits_for_its_end_for_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """topo-cron died: nobody will close it, and what changes meanwhile is not kept for ever."""
+    monkeypatch.setattr("topology.progress.MOST_TOUCHED", 3)
+    publisher = Publisher()
+    start, one, two, stop = snapshot("s", [1], [2])
+
+    publisher.batch(start, one, *(record(component(number)) for number in range(4)))
+    assert publisher.store.open == {AWS: Progress(over=("s",))}
+    assert publisher.batch(two, stop) == []
+    assert publisher.batch(*snapshot("t", [1])) == [("[]", ["1"])]
+
+
 def test_a_snapshot_without_an_end_is_forgotten_after_its_last_record() -> None:
     publisher = Publisher()
     start, one, two = snapshot("s", [1], [2], complete=False)
@@ -247,7 +260,18 @@ def test_a_batch_that_comes_again_does_no_harm() -> None:
     assert publisher.batch(one, two) == [("", ["1", "2"])]
     assert publisher.batch(two, stop) == [("]", ["2"])]
     assert publisher.batch(two, stop) == []
-    assert publisher.batch(start, one, two, stop) == [("[]", ["1", "2"])]
+
+
+def test_a_batch_that_comes_again_with_what_was_before_a_snapshot_has_the_snapshot_again() -> None:
+    """It may say that what the deltas before it tell of is gone."""
+    publisher = Publisher()
+    batch = [record(component(9)), *snapshot("s", [1])]
+    said = [("", ["9"]), ("[]", ["1"])]
+
+    assert publisher.batch(*batch) == said
+    assert publisher.batch(*batch) == said
+    publisher.batch(*batch[:3])
+    assert publisher.batch(*batch) == said
 
 
 def test_before_a_snapshot_begins_the_one_that_was_open_is_forgotten() -> None:
@@ -288,16 +312,48 @@ def test_what_comes_once_more_of_a_snapshot_that_is_over_does_not_set_back_what_
 
 def test_a_snapshot_that_a_newer_one_takes_the_place_of_is_not_sent() -> None:
     publisher = Publisher()
-    batch = [*snapshot("a", [1], [2]), record(component(9)), *snapshot("b", [1])[:2]]
+    batch = [*snapshot("a", [1], [2]), record(component(9)), *snapshot("b", [1])]
 
-    assert publisher.batch(*batch) == [("", ["9"]), ("[", ["1"])]
+    assert publisher.batch(*batch) == [("", ["9"]), ("[]", ["1"])]
     assert publisher.counts["RecordsSuperseded"] == 4
 
 
-def test_a_snapshot_without_an_end_takes_no_place() -> None:
+def test_a_snapshot_that_was_read_with_gaps_takes_no_place() -> None:
     batch = [*snapshot("a", [1]), *snapshot("b", [2], complete=False)]
 
     assert Publisher().batch(*batch) == [("[]", ["1"]), ("[", ["2"])]
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_snapshot_that_may_have_broken_off_takes_no_place(lost: int) -> None:
+    """Its end would remove what the older one does not tell of; if that never comes, the older one has to do it."""
+    newer = snapshot("b", [2], [3])
+    del newer[lost]
+
+    assert Publisher().batch(*snapshot("a", [1]), *newer)[0] == ("[]", ["1"])
+
+
+def test_what_waited_long_is_not_sent_if_a_newer_snapshot_is_whole_on_the_stream() -> None:
+    publisher = Publisher()
+    publisher.store.last = Newest("b", began=5_000)
+    old, new = snapshot("a", [1], [2]), snapshot("b", [3])
+
+    assert publisher.batch(*old[:2], record(component(9)), arrived=[1_000, 1_001, 1_002]) == [("", ["9"])]
+    assert publisher.batch(*old[2:], arrived=[1_003, 1_004]) == []
+    assert publisher.counts["RecordsSuperseded"] == 2
+    assert publisher.batch(*new, arrived=[5_300, 5_300, 5_300]) == [("[]", ["3"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "arrived", "now"),
+    [("b", 4_000, 10_000), ("a", 4_950, 10_000), ("a", 5_100, 10_000), ("a", 4_000, 4_800)],
+    ids=["the newest itself", "about when the newest began", "newer than that", "not behind"],
+)
+def test_what_may_be_newer_than_the_last_whole_snapshot_is_sent(name: str, arrived: float, now: float) -> None:
+    publisher = Publisher(now=now)
+    publisher.store.last = Newest("b", began=5_000)
+
+    assert publisher.batch(*snapshot(name, [1]), arrived=[arrived] * 3) == [("[]", ["1"])]
 
 
 def test_of_several_upserts_of_one_element_the_last_is_sent() -> None:
@@ -411,6 +467,19 @@ def test_without_time_to_narrow_it_down_what_was_refused_is_set_aside_as_it_is()
     publisher.batch(record(*map(component, range(5))))
 
     assert publisher.letters.refused == [["0", "1", "2", "3", "4"]]
+
+
+def test_what_is_not_the_first_of_its_batch_is_narrowed_down_by_an_invocation_of_its_own() -> None:
+    publisher = Publisher(Receiver({"2"}), remaining=30)
+
+    with pytest.raises(DeliveryError) as failure:
+        publisher.batch(record(Deleted("9")), record(*map(component, range(5))))
+    assert failure.value.position == 1
+    assert not publisher.letters.refused
+
+    publisher.remaining = 900
+    publisher.batch(record(*map(component, range(5))))
+    assert publisher.letters.refused == [["2"]]
 
 
 def test_a_record_that_cannot_be_read_is_kept_and_the_rest_goes_on() -> None:
