@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
@@ -309,14 +310,7 @@ class World:
             dead_letters=lambda: DeadLetters(client, "bucket"),
             progress=lambda: ProgressStore(client, "bucket", "state/1000/"),
         )
-        arrived = [one["kinesis"]["approximateArrivalTimestamp"] for one in orjson.loads(payload)["Records"]]
-
-        @contextmanager
-        def delivering(*arguments: Any) -> Iterator[Any]:
-            with Function.delivery(function, *arguments) as delivery:
-                yield SimpleNamespace(batch=lambda records, names, _=(): delivery.batch(records, names, arrived))
-
-        function.delivery = delivering
+        function.delivery = partial(Function.delivery, function)
         self.handler.function = function
         try:
             answer = self.handler.lambda_handler(orjson.loads(payload), Context())

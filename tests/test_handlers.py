@@ -4,6 +4,7 @@ import base64
 import importlib
 import json
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,7 +84,13 @@ def told(kinesis: Any) -> list[Record]:
 def batch(records: list[bytes]) -> dict[str, Any]:
     return {
         "Records": [
-            {"kinesis": {"sequenceNumber": str(number), "data": base64.b64encode(record).decode()}}
+            {
+                "kinesis": {
+                    "sequenceNumber": str(number),
+                    "data": base64.b64encode(record).decode(),
+                    "approximateArrivalTimestamp": time.time(),
+                }
+            }
             for number, record in enumerate(records, 1)
         ]
     }

@@ -11,7 +11,8 @@ from topology.function import Context, Function
 
 logger = Logger(version=VERSION)
 metrics = Metrics()
-function = Function()
+# Two of these may run beside a snapshot, which goes on for minutes: a storm of changes must not starve it.
+function = Function(share=0.25)
 
 
 @logger.inject_lambda_context

@@ -67,9 +67,13 @@ class Function:
     """One of the functions: its settings, and what it works with.
 
     Raises SettingError at the start, not at the first event, if the environment is not as it should be.
+
+    Args:
+        share: what part of the installation's API calls is this function's, where several make them at a time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
+        self.share = share
         self.settings = Settings.from_environment(os.environ)
         self.remaining = Remaining()
 
@@ -92,7 +96,7 @@ class Function:
                 ALL,
                 mask_values=self.settings.mask_values,
                 remaining=self.remaining,
-                api_share=self.settings.api_share,
+                api_share=self.settings.api_share * self.share,
             )
             for account_id, session in sessions.items()
         }
