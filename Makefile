@@ -8,7 +8,7 @@ BIN    := .venv/bin
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test check build build-local bench generate pictures lock format chromium clean
+.PHONY: help environment demo test check build build-local bench preview generate docs lock format chromium clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,10 +39,13 @@ build-local: environment ## Build the same artifact, unpacked, for the Python th
 bench: environment ## Measure a snapshot beside the least that it could cost: calls, time, memory
 	$(BIN)/python -m bench $(ARGUMENTS)
 
+preview: environment ## See what would be found in your account; sends nothing (ARGUMENTS="--profile … --regions …")
+	$(BIN)/python -m preview $(ARGUMENTS)
+
 generate: environment ## Write again what follows from the declarations (docs, policies, parts of the template)
 	PYTHONPATH=functions $(BIN)/python -m tools.generate
 
-pictures: environment build build-local chromium .venvs/aws/installed ## Take the pictures of the documentation anew
+docs: environment build build-local chromium .venvs/aws/installed ## Take the pictures of the documentation anew
 	$(BIN)/python -m tools.pictures
 
 format: environment ## Format the Python code

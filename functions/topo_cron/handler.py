@@ -29,6 +29,9 @@ def lambda_handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     planned = event.get("run") or {"snapshot": event.get("snapshot", context.aws_request_id)}
     run = function.run(context.invoked_function_arn, planned["snapshot"], confirmed=event.get("confirmed") is True)
     match event.get("step"):
+        case "probe":  # doctor.sh asks, where topo-cron itself sends
+            function.probe(context, metrics)
+            return {}
         case "plan":
             return plan(run, function.state())
         case "read":

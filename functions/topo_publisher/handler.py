@@ -19,6 +19,9 @@ function = Function()
 def lambda_handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
     """Deliver the records; answers with the first that failed, from which the stream goes on."""
     function.remaining.context = context
+    if event.get("step") == "probe":  # doctor.sh asks
+        function.probe(context, metrics)
+        return {"batchItemFailures": []}
     numbers = [record["kinesis"]["sequenceNumber"] for record in event["Records"]]
     arrived = [record["kinesis"]["approximateArrivalTimestamp"] for record in event["Records"]]
     records = [base64.b64decode(record["kinesis"]["data"]) for record in event["Records"]]

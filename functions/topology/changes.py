@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from topology.collect import Account, Gone, Read, Touched, Unsettled, changes
-from topology.elements import Component, Deleted, Incomplete, LeftOut, Relation, StackResource, Telemetry
+from topology.elements import Component, Deleted, Incomplete, LeftOut, Relation, Scope, StackResource, Telemetry
 from topology.events import meaning, merged
 from topology.known import Known
 from topology.later import LAST_LOOK
@@ -163,10 +163,12 @@ def _pack(delta: Delta, look: Look, names: Names, known: Known, blank: Record) -
                 names.add(read.resource, read.scope, read.key, element.type, element.id)
     for name in look.gone:
         packer.item(name, ())
+    had = known.ids(look.reads.keys() | look.gone.keys())
+    delta.unsettled += _referring(look, had, names, known)
     links = [relation for read in look.reads.values() for relation in _links(read, names)]
     there = [one for read in look.reads.values() for one in read.elements if isinstance(one, Component | Relation)]
     there += links
-    ended = _ended(look, names, known) - {one.id for one in there}
+    ended = _ended(look, had, names, known) - {one.id for one in there}
     for relation in links:
         packer.add(relation)
     for event in (one for read in look.reads.values() for one in read.elements if isinstance(one, Telemetry)):
@@ -184,14 +186,31 @@ def _links(read: Read, names: Names) -> list[Relation]:
     return [relation for one in links for relation in names.relations(read.scope, one.link, known_only=False)]
 
 
-def _ended(look: Look, names: Names, known: Known) -> set[str]:
+def _referring(look: Look, had: Mapping[ItemName, set[str]], names: Names, known: Known) -> list[Touched]:
+    """What refers to a component that came, or came back: StackState keeps no relation without both of its ends."""
+    came = {
+        one.id
+        for name, read in look.reads.items()
+        for one in read.elements
+        if isinstance(one, Component) and one.id not in had.get(name, ())
+    }
+    resources = {resource.kind: resource for resource in names.resources}
+    partition = next((read.scope.partition for read in look.reads.values()), "")
+    return [
+        Touched(resources[kind], Scope(account, region, partition, service), key)
+        for account, region, service, kind, key in sorted(known.referring(came, names) if came else ())
+        if kind in resources and (account, region, service, kind, key) not in look.reads
+    ]
+
+
+def _ended(look: Look, had: Mapping[ItemName, set[str]], names: Names, known: Known) -> set[str]:
     """Ids of what was there before and may be no more."""
     touched = look.reads.keys() | look.gone.keys()
     ended = set(look.ended)
-    for name, had in known.ids(touched - look.passing).items():
+    for name in touched - look.passing:
         read = look.reads.get(name)
         have = {one.id for one in read.elements if isinstance(one, Component | Relation)} if read else set()
-        ended |= (lost := had - have) - known.held_elsewhere(lost, name, touched)
+        ended |= (lost := had.get(name, set()) - have) - known.held_elsewhere(lost, name, touched)
     for name, one in look.gone.items():
         own = one.resource.component_id(one.scope, one.key) if one.resource.component_id else ""
         components = {own, *known.components(name)} - {""}

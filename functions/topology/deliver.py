@@ -87,6 +87,13 @@ class Delivery:
         self._store = NOWHERE  # no other process has a part in it
         self._deliver(planned(self._readable(records, ()), {}))
 
+    def probe(self, record: Record) -> None:
+        """Post a record without elements, to learn whether one with elements would arrive. Raises DeliveryError."""
+        try:
+            self._post(record)
+        except ReceiverError as error:
+            raise DeliveryError(0, error) from error
+
     def _older(self, records: Sequence[Numbered], arrived: Sequence[float]) -> frozenset[int]:
         """Positions of records of snapshots that are older than one which is on the stream from start to end.
 

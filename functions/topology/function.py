@@ -178,6 +178,11 @@ class Function:
                 # A person may mend the key while this process lives.
                 Function.receiver.cache_clear()
 
+    def probe(self, context: Context, metrics: Metrics) -> None:
+        """Send the receiver a message without elements, the way that all go. Raises DeliveryError: what is wrong."""
+        with self.delivery(context.function_name, metrics) as delivery:
+            delivery.probe(self.record(context.invoked_function_arn.split(":")[4]))
+
     @cache  # noqa: B019
     def receiver(self, function_name: str) -> Receiver:
         """StackState's receiver, over a connection that outlives the invocation."""

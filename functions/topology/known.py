@@ -13,8 +13,9 @@ import orjson
 
 from topology.elements import Scope
 from topology.errors import StreamUnreadable
+from topology.links import Names
 from topology.readings import Deltas, History, Reading, ScopeName, Texts, items_of
-from topology.records import Entry, ItemName, Record, entries, id_of
+from topology.records import Entry, ItemName, Record, ends_of, entries, id_of
 from topology.state import LEDGER, StateStore
 from topology.stream import Stream
 from topology.tail import Tail
@@ -53,6 +54,14 @@ class ScopeKnown:
         """All items, or parts of them, each with its lines."""
         for index in range(len(self.listed)):
             yield from self._items_of(index)
+
+    def parts_with_ends(self, wanted: Collection[bytes]) -> Iterator[tuple[Entry, Texts]]:
+        """Items, or parts of them, of the records with relations to these ids (as JSON texts), or with links."""
+        for index, data in enumerate(self.reading.records):
+            texts = Record.decode(data).lines.texts("relations")
+            to_one = any(target in wanted for text in texts for _, target in ends_of(bytes(text)))
+            if to_one or any(entry.links for entry in self.listed[index]):
+                yield from self._items_of(index)
 
     def _items_of(self, index: int) -> Iterator[tuple[Entry, Texts]]:
         record = Record.decode(self.reading.records[index])
@@ -171,6 +180,17 @@ class Known:
             found.update(orjson.loads(id_of(text)) for text in texts if any(end in text for end in ends))
         return found
 
+    def referring(self, components: Collection[str], names: Names) -> set[ItemName]:
+        """The items that have a relation to one of these components, or a link to one that has this name in stacks."""
+        wanted = {orjson.dumps(id_) for id_ in components}
+        found: set[ItemName] = set()
+        for known in [self._scope(scope.name) for scope in self._store.scopes()]:
+            deltas = self._deltas(known.reading.scope.name) if known else {}
+            parts = known.parts_with_ends(wanted) if known else ()
+            found.update(part[0].item for part in parts if part[0].item not in deltas and _refers(part, wanted, names))
+        told = self._history.items.values() if self._history else ()
+        return found | {one.entry.item for one in told if _refers((one.entry, one.texts), wanted, names)}
+
     def _all_relations(self) -> Iterator[Iterable[bytes]]:
         """All relations that were read or told; of those that were read, some that were told anew since."""
         for scope in self._store.scopes():
@@ -212,6 +232,16 @@ class Known:
 def _ends(ids: Iterable[str]) -> list[bytes]:
     """What stands in the line of a relation that one of these is an end of."""
     return [b'"%s":%s' % (end, orjson.dumps(id_)) for id_ in ids for end in (b"sourceId", b"targetId")]
+
+
+def _refers(part: tuple[Entry, Texts], wanted: Collection[bytes], names: Names) -> bool:
+    entry, texts = part
+    scope = Scope(entry.account, entry.region, "", entry.service)
+    return any(target in wanted for _, text in texts for _, target in ends_of(text)) or any(
+        orjson.dumps(one.target) in wanted
+        for link in entry.links
+        for one in names.relations(scope, link, known_only=True)
+    )
 
 
 def _told(deltas: Deltas) -> Iterator[tuple[Entry, Texts]]:

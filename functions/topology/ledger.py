@@ -11,6 +11,8 @@ from topology.errors import RegionDisabled, ServiceNotInRegion, Throttled, TimeR
 FORMAT = 1
 # A run that needs more of its invocation's time than this will soon need more than there is.
 SHARE_OF_TIME = 0.6
+# The stream keeps records for 72 hours. Where it begins is not asked: Kinesis may go on from there without a word.
+LONGEST_STREAM_SECONDS = 60 * 3600.0
 
 
 @dataclass
@@ -96,8 +98,10 @@ class Ledger:
 
     @property
     def before_since(self) -> str:
-        """The last run's mark on the stream; empty if it is not known."""
-        return str(self.before.get("since", "")) if self.before.get("format") == FORMAT else ""
+        """The last run's mark on the stream; empty if it is not known, or may have left the stream."""
+        if self.before.get("format") != FORMAT or self.began - self.before["began"] > LONGEST_STREAM_SECONDS:
+            return ""
+        return str(self.before["since"])
 
     def ever_read_before(self, scope: Scope) -> bool:
         """Whether there may have been a complete reading of the scope in an earlier run."""
