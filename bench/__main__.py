@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import publish
+from bench import paper, publish, storm
 from bench.floor import SERVICES
 from bench.measure import ROOT, Run, import_ms, measured, middle, serving
 
@@ -66,6 +66,12 @@ def main() -> None:
     if sys.argv[1:2] == ["publish"]:
         publish.main(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["storm"]:
+        storm.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["paper"]:
+        on_paper(paper.parsed(sys.argv[2:]))
+        return
     options = parsed()
     console = Console(width=options.width)
     figures = [at_scale(scale, options, console) for scale in options.scales]
@@ -97,6 +103,19 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     parser.add_argument("--width", type=int, help="columns of the output (default: the terminal's)")
     return parser.parse_args()
+
+
+def on_paper(options: argparse.Namespace) -> None:
+    """Measure at both scales, and print what the large account takes."""
+    small, large = (one_snapshot(scale) for scale in options.scales)
+    account = paper.drawn_out(small, large, options.components)
+    print(paper.as_markdown(account, options.latency_ms / 1000))
+
+
+def one_snapshot(scale: int) -> Run:
+    """A snapshot of an account of this scale, without latency."""
+    with serving(ACCOUNT, scale) as server:
+        return server.measured(COLLECT)
 
 
 def at_scale(scale: int, options: argparse.Namespace, console: Console) -> Figures:

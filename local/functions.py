@@ -32,6 +32,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from werkzeug import Request, Response
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from local.account.wire import INVOKED_BY
+
 logger = logging.getLogger(__name__)
 
 INIT_SECONDS = 10.0  # Lambda gives the code outside of the handler so long, whatever the function's timeout
@@ -336,7 +338,9 @@ class Functions:
 
     def _variables(self, name: str, function: dict[str, Any], code: Path) -> dict[str, str]:
         """Give the whole environment of the process: what Lambda sets, and what the deployment configured."""
-        session = self._account.client("sts").assume_role(RoleArn=function["Role"], RoleSessionName=name)
+        sts = self._account.client("sts")
+        sts.meta.events.register("before-sign", _as_lambda)
+        session = sts.assume_role(RoleArn=function["Role"], RoleSessionName=name)
         configured: dict[str, str] = function.get("Environment", {}).get("Variables", {})
         return configured | {
             "PATH": "/usr/local/bin:/usr/bin/:/bin",
@@ -387,6 +391,10 @@ class Functions:
             logs.put_log_events(**where, logEvents=[{"timestamp": at, "message": text} for at, text in lines])
         except (ClientError, BotoCoreError) as error:  # the account may be gone already
             logger.warning("the log of %s was not written: %s", name, error)
+
+
+def _as_lambda(request: Any, **_: Any) -> None:
+    request.headers.add_header(INVOKED_BY, "lambda.amazonaws.com")
 
 
 def _runtime_folder(folder: Path) -> Path:

@@ -75,6 +75,7 @@ class System:
             "role": [r["RoleName"] for r in client("iam").list_roles()["Roles"]],
             "policy": [p["PolicyName"] for p in client("iam").list_policies(Scope="Local")["Policies"]],
             "log group": [g["logGroupName"] for g in client("logs").describe_log_groups()["logGroups"]],
+            "state machine": [m["name"] for m in client("stepfunctions").list_state_machines()["stateMachines"]],
             "secret": [s["Name"] for s in client("secretsmanager").list_secrets()["SecretList"]],
             "alarm": [a["AlarmName"] for a in client("cloudwatch").describe_alarms()["MetricAlarms"]],
         }

@@ -16,6 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.account.trust import missing_right
 from local.functions import Account, Answer, Functions, function_name
 from local.mappings import Item, QueuePoller, StreamPoller, deliver
 from local.schedules import next_firing
@@ -36,6 +37,7 @@ class Schedule:
     expression: str
     target: str
     event: str | None  # None: EventBridge's own scheduled event
+    role: str | None = None
     due: datetime | None = None
 
 
@@ -214,7 +216,8 @@ class Triggers:
             for rule in page["Rules"]:
                 if rule["State"] == "ENABLED" and rule.get("ScheduleExpression"):
                     for target in self._events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
-                        yield Schedule(rule["Arn"], rule["ScheduleExpression"], target["Arn"], target.get("Input"))
+                        found = rule["Arn"], rule["ScheduleExpression"], target["Arn"]
+                        yield Schedule(*found, target.get("Input"), target.get("RoleArn"))
 
     def _scheduler_schedules(self) -> Iterator[Schedule]:
         """Give the schedules of EventBridge Scheduler."""
@@ -239,12 +242,22 @@ class Triggers:
                 "detail": {},
             }
         )
-        if ":lambda:" not in schedule.target:
+        if ":states:" in schedule.target:
+            self._start_execution(schedule, event)
+        elif ":lambda:" not in schedule.target:
             deliver(self._account, schedule.target, event)
         elif schedule.arn.split(":")[2] == "events" and not self._may_invoke(schedule.target, schedule.arn):
             logger.warning("%s was not invoked: its policy does not allow %s to", schedule.target, schedule.arn)
         else:
             self.invoke(schedule.target, event.encode(), asynchronous=True)
+
+    def _start_execution(self, schedule: Schedule, event: str) -> None:
+        """Start a state machine, if the target's role lets EventBridge; AWS drops the event if it does not."""
+        right = ("events.amazonaws.com", "states:StartExecution", schedule.target)
+        if reason := missing_right(schedule.role, *right):
+            logger.warning("%s was not started: %s", schedule.target, reason)
+            return
+        self._account.client("stepfunctions").start_execution(stateMachineArn=schedule.target, input=event)
 
     def _may_invoke(self, function: str, rule_arn: str) -> bool:
         """Tell whether a function's resource policy lets EventBridge invoke it; AWS drops the event if it does not."""

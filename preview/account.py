@@ -16,7 +16,7 @@ from topology.collect import Account
 from topology.resources import ALL
 
 # What topo-cron takes of the documented rates, unless it is told otherwise.
-API_SHARE = 0.5
+API_SHARE = 0.8
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 UNKNOWN = frozenset(
     {

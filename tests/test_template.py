@@ -18,6 +18,7 @@ from botocore import xform_name
 from local.account.template import parse
 from tools.check_template import DEPLOYMENTS, deployed, resolved
 from topology.settings import VARIABLES, Settings
+from topology.spread import LAST_ATTEMPT, PASSING, SILENCE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "template.yaml").read_text()
@@ -206,7 +207,8 @@ def test_a_boundary_and_a_path_apply_to_every_role() -> None:
         if resource["Type"] == "AWS::IAM::Role"
     ]
 
-    assert len(roles) == len(FUNCTIONS)
+    # Those of the functions, of the state machine and of its schedule.
+    assert len(roles) == len(FUNCTIONS) + 2
     assert {role["Path"] for role in roles} == {options["RolePath"]}
     assert {role["PermissionsBoundary"] for role in roles} == {options["PermissionsBoundaryArn"]}
 
@@ -339,6 +341,42 @@ def test_the_rules_have_the_names_that_the_queue_admits() -> None:
     assert all(fnmatchcase(name, admitted) for name in names)
     # The longest suffix has 17 characters, the longest name of a rule 64.
     assert max(len(name) for name in names) + 17 <= 64
+
+
+@pytest.mark.parametrize("deployment", [FULL, MINIMAL])
+def test_a_spread_snapshot_is_led_by_the_state_machine_alone(deployment: str) -> None:
+    usual = resources(deployment)
+    found = resolved(
+        deployed(TEMPLATE, DEPLOYMENTS[deployment] | {"SpreadSnapshots": "true", "SpreadConcurrency": "20"})
+    )
+    machine = found["SnapshotStateMachine"]["Properties"]
+    definition = json.loads(machine["DefinitionString"])
+    read = definition["States"]["ReadScopes"]["ItemProcessor"]["States"]["ReadPortion"]
+    [by_cause] = [one for one in read["Retry"] if "Throttled" in one["ErrorEquals"]]
+    [target] = found["SnapshotSchedule"]["Properties"]["Targets"]
+
+    assert "SnapshotStateMachine" not in usual
+    assert usual["TopoCronFunctionSchedule"]["Properties"]["State"] == "ENABLED"
+    assert usual["TopoCronFunction"]["Properties"]["ReservedConcurrentExecutions"] == 1
+    assert found["TopoCronFunctionSchedule"]["Properties"]["State"] == "DISABLED"
+    assert "ReservedConcurrentExecutions" not in found["TopoCronFunction"]["Properties"]
+    assert definition["States"]["ReadScopes"]["MaxConcurrency"] == 20
+    assert by_cause["MaxAttempts"] == LAST_ATTEMPT
+    assert set(by_cause["ErrorEquals"]) == {error.__name__ for error in PASSING}
+    assert target["Arn"] == "arn:aws:states:eu-west-1:123456789012:stateMachine:snapshotstatemachine"
+    assert found["SnapshotFailedAlarm"]["Properties"]["MetricName"] == "ExecutionsFailed"
+
+
+def test_a_run_counts_as_over_only_after_the_longest_pause_between_its_steps() -> None:
+    found = resolved(deployed(TEMPLATE, DEPLOYMENTS[FULL] | {"SpreadSnapshots": "true"}))
+    states = json.loads(found["SnapshotStateMachine"]["Properties"]["DefinitionString"])["States"]
+    steps = [states["Plan"], states["ReadScopes"]["ItemProcessor"]["States"]["ReadPortion"], states["Publish"]]
+    retries = [retry for step in steps for retry in step["Retry"]]
+    pauses = [
+        retry["IntervalSeconds"] * retry["BackoffRate"] ** n for retry in retries for n in range(retry["MaxAttempts"])
+    ]
+
+    assert max(pauses) + found["TopoCronFunction"]["Properties"]["Timeout"] < SILENCE_SECONDS
 
 
 def test_every_parameter_is_described_grouped_and_used() -> None:

@@ -92,6 +92,7 @@ def test_a_region_that_is_not_read_forwards_what_one_reading_answers_for(templat
         "Route53Calls",
         "Route53domainsCalls",
         "S3Calls",
+        "TagEvents",
         "TaggingCalls",
     }
 

@@ -118,6 +118,8 @@ KNOWN_FALSE = {
     ("StackStateIntegrationPolicyInstall.json", "INVALID_ARN"): "a transform belongs to the account `aws`",
     ("StackStateIntegrationPolicyInstall.json", "RESOURCE_EFFECTIVELY_STAR"): _RANDOM_ID,
     ("StackStateIntegrationPolicyUninstall.json", "RESOURCE_EFFECTIVELY_STAR"): _RANDOM_ID,
+    ("StackStateIntegrationPolicyOperate.json", "RESOURCE_MISMATCH"): "the linter knows express executions alone",
+    ("StackStateIntegrationPolicyOperate.json", "RESOURCE_EFFECTIVELY_STAR"): _RANDOM_ID,
     ("NetworkPolicy", "RESOURCE_STAR"): "Lambda checks these before there is a network interface to name",
 }
 

@@ -11,7 +11,7 @@ from topology.errors import AnotherRun
 from topology.function import Context, Function
 from topology.gather import Gathered
 from topology.snapshot import Run
-from topology.spread import plan, read_portion, resumed
+from topology.spread import PORTIONS, plan, read_portion, resumed
 
 logger = Logger(version=VERSION)
 metrics = Metrics()
@@ -37,7 +37,9 @@ def lambda_handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
         case "read":
             return read_portion(run, function.state(), event, function.remaining)
         case "publish":
-            return publish(run, resumed(run, planned, function.state()), context)
+            ledger = publish(run, resumed(run, planned, function.state()), context)
+            function.state().remove_all(PORTIONS)
+            return ledger
     try:
         function.state().begin(planned["snapshot"], time.time() + function.remaining())
     except AnotherRun as error:

@@ -155,7 +155,7 @@ def _draw(look: Look, known: Known) -> None:
 
 def _pack(delta: Delta, look: Look, names: Names, known: Known, blank: Record) -> None:
     """Pack what is there, and the ids of what is not."""
-    packer = Packer(*blank.instance, int(time.time()))
+    packer = Packer(*blank.instance, int(time.time()), whole_items=True)
     for read in look.reads.values():
         packer.item(read.name, read.elements)
         for element in read.elements:
@@ -211,17 +211,19 @@ def _ended(look: Look, had: Mapping[ItemName, set[str]], names: Names, known: Kn
         read = look.reads.get(name)
         have = {one.id for one in read.elements if isinstance(one, Component | Relation)} if read else set()
         ended |= (lost := had.get(name, set()) - have) - known.held_elsewhere(lost, name, touched)
+    here = {one.id for read in look.reads.values() for one in read.elements if isinstance(one, Component)}
     for name, one in look.gone.items():
         own = one.resource.component_id(one.scope, one.key) if one.resource.component_id else ""
         components = {own, *known.components(name)} - {""}
-        ended |= components - known.held_elsewhere(components, name, touched)
-        ended |= known.relations_of(components)
+        components -= here | known.held_elsewhere(components, name, touched)
+        ended |= components | known.relations_of(components)
     for read in look.reads.values():
         ended |= {one.id for one in read.elements if isinstance(one, Deleted)}
-    for name, had_links in known.links(look.reads).items():
-        read = look.reads[name]
-        lost_links = had_links - {one.link for one in read.elements if isinstance(one, StackResource)}
-        ended |= {one.id for link in lost_links for one in names.relations(read.scope, link, known_only=False)}
+    for name, had_links in known.links(touched).items():
+        read = look.reads.get(name)
+        scope = read.scope if read else look.gone[name].scope
+        lost_links = had_links - {one.link for one in (read.elements if read else ()) if isinstance(one, StackResource)}
+        ended |= {one.id for link in lost_links for one in names.relations(scope, link, known_only=False)}
     return ended
 
 

@@ -205,20 +205,12 @@ class ScopeReader:
             for item in self._reader.items(kind):
                 self._put(spoken(self._account, kind, self._scope, item))
 
-    def portion(self, place: Place | None, size: int, until: Callable[[], float]) -> Place | None:
-        """Read from a place on until the time is over; answers with the place to go on from, None at the end."""
+    def stint(self, place: Place | None, size: int) -> Place | None:
+        """Read about `size` items from a place on; answers with the place after them, None at the end of the scope."""
         if self._failure:
             self._put(Incomplete(self._scope, self._failure))
             return None
-        following: Place | None = place or Place(self._resources[0].kind)
-        while following:
-            following = self._stint(following, size)
-            if until() <= 0:
-                break
-        return following
-
-    def _stint(self, place: Place, size: int) -> Place | None:
-        """Read one stint; answers with the place after it, None at the end of the scope."""
+        place = place or Place(self._resources[0].kind)
         kinds = [one.kind for one in self._resources]
         number = kinds.index(place.kind)
         self._kind = self._resources[number]
@@ -386,13 +378,14 @@ def looked_again(
     for item in reader.items(resource, list(keys)):
         read = spoken(account, resource, scope, item)
         one = keys.get(read.key, Touched(resource, scope, read.key))
-        # AWS answers for a while about what is gone, and such items mean nothing.
-        if not any(isinstance(element, Component | Relation) for element in read.elements) and read.key in keys:
+        passing = bool(resource.passing and search(resource.passing, item))
+        means = any(isinstance(element, Component | Relation) for element in read.elements)
+        if read.key in keys and not (means or passing):
+            # AWS answers for a while about what is gone.
             continue
         there.add(read.key)
         put(read)
-        still_there = one.deletes and one.attempt < LOOKS_AFTER_A_DELETE
-        if still_there or (resource.passing and search(resource.passing, item)):
+        if passing or (one.deletes and one.attempt < LOOKS_AFTER_A_DELETE):
             put(Unsettled(one))
     for failure in failures:
         put(failure)

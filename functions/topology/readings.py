@@ -175,6 +175,7 @@ class History:
     def forget(self, since: str) -> None:
         """Forget what was told before this mark, which has to be known."""
         order = 0 if since == self.start else self.marks[since]
+        self.start = since
         self.items = {name: told for name, told in self.items.items() if told.order > order}
         self.marks = {mark: at for mark, at in self.marks.items() if at >= order}
 

@@ -373,9 +373,11 @@ class Packer:
     Args:
         instance_type, instance_url: the receiver's instance that the elements belong to.
         timestamp: seconds since 1970 that telemetry events carry.
+        whole_items: each item gets all of its lines, as one has to be told that stands for itself.
     """
 
-    def __init__(self, instance_type: str, instance_url: str, timestamp: int) -> None:
+    def __init__(self, instance_type: str, instance_url: str, timestamp: int, *, whole_items: bool = False) -> None:
+        self._whole_items = whole_items
         self._blank = Record(instance_type, instance_url)
         self._timestamp = timestamp
         self._open = self._new()
@@ -385,7 +387,11 @@ class Packer:
 
     def add(self, element: Element) -> None:
         """Put an element that belongs to no item into the open record, or, where it does not fit, into a new one."""
-        self._add(KIND_OF[type(element)], line(element, self._timestamp))
+        text = line(element, self._timestamp)
+        if hash(text) not in self._seen:
+            if self._is_full(text):
+                self._pack()
+            self._append(KIND_OF[type(element)], text)
 
     def item(self, name: ItemName, elements: Iterable[Element]) -> None:
         """Put an item's components and relations into records, with an entry that says so.
@@ -407,22 +413,24 @@ class Packer:
     def item_lines(self, entry: Entry, texts: Iterable[tuple[str, bytes]]) -> None:
         """Put an item's lines, each with its kind, into records; of the entry, all but the counts is taken.
 
-        What stands in these records already, to the letter, is not repeated; the same id with other data is (a bucket
+        What stands in these records already, to the letter, is not repeated, unless items are whole; the same id with other data is (a bucket
         notifies a function of several events under one relation id).
         """
         counts = Counter[str]()
         shared: list[str] = []
         first = True
+        own: set[int] = set()
         for kind, text in texts:
-            if hash(text) in self._seen:
+            if hash(text) in (own if self._whole_items else self._seen):
                 shared.append(orjson.loads(id_of(text)))
                 continue
+            own.add(hash(text))
             if self._is_full(text):
                 if counts.total():
                     self._open.entries.append(Entry(*entry.item, counts["components"], counts["relations"], first))
                     counts, first = Counter(), False
                 self._pack()
-            self._add(kind, text)
+            self._append(kind, text)
             counts[kind] += 1
         rest = Entry(*entry.item, counts["components"], counts["relations"], first, tuple(shared))
         self._open.entries.append(rest._replace(suppressed=entry.suppressed, links=entry.links))
@@ -438,12 +446,8 @@ class Packer:
         """Bytes of the finished records."""
         return sum(map(len, self._packed))
 
-    def _add(self, kind: str, text: bytes) -> None:
-        if hash(text) in self._seen:
-            return
+    def _append(self, kind: str, text: bytes) -> None:
         self._seen.add(hash(text))
-        if self._is_full(text):
-            self._pack()
         self._open.lines[kind].append(text)
         self._lines += 1
         self._size += len(text)

@@ -116,7 +116,7 @@ class Settings:
             replay_max_age=_number(environment, "TOPOLOGY_REPLAY_MAX_AGE_HOURS", default=24, most=8760) * 3600.0,
             brake_share=_number(environment, "TOPOLOGY_BRAKE_PERCENT", default=50, most=100) / 100,
             mask_values=_flag(environment, "TOPOLOGY_MASK_VALUES", default=True),
-            api_share=_number(environment, "TOPOLOGY_API_SHARE", default=50, most=100) / 100,
+            api_share=_number(environment, "TOPOLOGY_API_SHARE", default=80, most=100) / 100,
         )
 
 

@@ -111,7 +111,7 @@ def settled(fresh: Fresh, old: Reading | None, history: History, ledger: Ledger,
         outcome.records = records + noted(carried, line.read_at, line.because)
     elif rules.confirmed:
         outcome.reading = Reading(line.scope, records, ledger.began, ledger.since, accepted=True)
-    elif old is not None or not line.absent or ledger.ever_read_before(line.scope):
+    elif carried or records or not line.absent or ledger.ever_read_before(line.scope):
         outcome.open_because = _open_because(line, old, is_certain)
     return outcome
 
@@ -243,15 +243,17 @@ class Run:
                 f"it would remove {len(lost)} of {had} components: the next run that sees the same will, "
                 "or a person who confirms it"
             )
-            self._store.keep_document(HELD, {"ids": sorted(orjson.loads(id_) for id_ in gone)})
+            self._store.keep_document(HELD, {"snapshot": ledger.snapshot, "ids": sorted(map(orjson.loads, gone))})
             for outcome in {id(one): one for one in gone.values() if one}.values():
                 fresh = outcome.reading
                 records = [*fresh.records, *without(outcome.known, names_of(fresh.records))]
                 outcome.reading = replace(fresh, records=records)
 
     def _lost(self, gone: Collection[bytes]) -> set[bytes]:
-        """Those of the components that are in no other scope now, and whose removal was not held back before."""
-        held = {orjson.dumps(id_) for id_ in self._store.document(HELD).get("ids", ())}
+        """Those of the components that are in no other scope now, and whose removal no earlier run held back."""
+        before = self._store.document(HELD)
+        seen = before.get("ids", ()) if before.get("snapshot") != self.ledger.snapshot else ()
+        held = {orjson.dumps(id_) for id_ in seen}
         lost = set(gone) - held
         for outcome in self._outcomes if lost else ():
             lost -= census(self._with_news(outcome)).components.keys()

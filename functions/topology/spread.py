@@ -99,7 +99,7 @@ def _read(
     longest, going_on = 0.0, False
     while True:
         began = time.monotonic()
-        following = reader.portion(place, STINT, lambda: 0.0)
+        following = reader.stint(place, STINT)
         if going_on and any(isinstance(one, Incomplete) and isinstance(one.error, TimeRanOut) for one in stint):
             # The next invocation has the time for all of it.
             return place

@@ -15,6 +15,7 @@ import xmltodict  # type: ignore[import-untyped]
 from moto.core.model import Shape
 from moto.ec2.models import ec2_backends
 
+from local.account.service_calls import ServiceCalls
 from local.account.wire import Answer, Call
 
 _READING = re.compile(
@@ -105,6 +106,7 @@ class CloudTrail:
     def __init__(self, put_event: Callable[[Mapping[str, Any]], None]) -> None:
         self._put_event = put_event
         self._instances: dict[tuple[str, str], dict[str, str]] = {}
+        self._service_calls = ServiceCalls(put_event)
 
     def record(self, call: Call, answer: Answer) -> None:
         """Put the event of a call, and those that its effects cause, onto the bus. Faults of moto are not recorded."""
@@ -112,6 +114,7 @@ class CloudTrail:
             self._put_event(self.event(call, answer))
             if call.service in {"ec2", "autoscaling", "cloudformation"}:
                 self._notify_of_instances(call.account, call.region)
+            self._service_calls.after(call)
 
     def event(self, call: Call, answer: Answer) -> dict[str, Any]:
         """The event of one call."""

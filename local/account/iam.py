@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.account.trust import permits, role_at
 from local.account.wire import Answer, Call
 
 _PREFIXES = {
@@ -101,14 +102,24 @@ def _asks(call: Call, operation: str, name: str) -> bool:
 
 
 def simulated(call: Call, gate: Gate | None) -> Answer:
-    """Answer iam:SimulatePrincipalPolicy: what the gate would say, for every resource alike."""
+    """Answer iam:SimulatePrincipalPolicy: what the policies of a role say; of others, what the gate would say."""
+    source = call.parameters["PolicySourceArn"]
+    role, resources = role_at(source), call.parameters.get("ResourceArns") or ["*"]
+    if role is None and ":role/" in source:
+        return call.refuse("NoSuchEntity", f"The entity {source} cannot be found.", 404)
     policies = gate.policies.get(call.access_key) if gate else None
+
+    def may(wanted: str) -> bool:
+        if role:
+            return all(permits(role, wanted, resource) for resource in resources)
+        return policies is None or allows(policies, wanted)
+
     return call.answer(
         {
             "EvaluationResults": [
                 {
                     "EvalActionName": name,
-                    "EvalDecision": "allowed" if policies is None or allows(policies, name) else "implicitDeny",
+                    "EvalDecision": "allowed" if may(name) else "implicitDeny",
                     "EvalResourceName": "*",
                     "ResourceSpecificResults": [],
                 }

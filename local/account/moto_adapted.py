@@ -8,12 +8,15 @@ from functools import cache
 from typing import Any
 
 from moto.awslambda.models import LambdaFunction
+from moto.cloudtrail.models import Trail
 from moto.core.config import default_user_config
 from moto.core.errors import COMMON_ERROR_CODES
 from moto.dynamodb.models.table import Table
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.kinesis.models import Stream
 from moto.sqs.models import Queue
+
+from local.account.moto_related import relate
 
 # Settings of functions that AWS shows and moto drops.
 _KEPT = ("DeadLetterConfig", "LoggingConfig")
@@ -30,6 +33,8 @@ def adapt_moto() -> None:
     default_user_config["batch"]["use_docker"] = False
     _forget_conditional_denies()
     _remember_function_settings()
+    _select_what_a_new_trail_selects()
+    relate()
     COMMON_ERROR_CODES.extend(["AccessDenied", "AccessDeniedException", "AuthorizationError", "ValidationError"])
     logging.getLogger("samtranslator.metrics").setLevel(logging.CRITICAL)
 
@@ -81,3 +86,15 @@ def _remember_function_settings() -> None:
     LambdaFunction.__init__ = init
     LambdaFunction.update_configuration = update_configuration
     LambdaFunction.get_configuration = get_configuration
+
+
+def _select_what_a_new_trail_selects() -> None:
+    # AWS tells of a trail without selectors of its own that it logs all management events; moto tells nothing.
+    chosen = Trail.get_event_selectors
+    default = {"ReadWriteType": "All", "IncludeManagementEvents": True, "DataResources": []}
+
+    def get_event_selectors(self: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        basic, advanced = chosen(self)
+        return (basic, advanced) if basic or advanced else ([default], [])
+
+    Trail.get_event_selectors = get_event_selectors

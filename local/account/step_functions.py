@@ -1,12 +1,15 @@
 """Step Functions: moto's interpreter of state machines, whose Lambda tasks run the functions of this account.
 
-moto's tasks would call an endpoint of their own with any role, and know no errors of Lambda itself.
+moto's tasks would call an endpoint of their own with any role, and know no errors of Lambda itself; its executions
+would have no name where the caller gives none.
 """
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from moto.core.config import default_user_config
@@ -16,6 +19,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.lambda_eval_utils import LambdaFunctionErrorException
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from local.account.trust import missing_right
 
@@ -43,6 +47,17 @@ def run_state_machines(invoke: Callable[[], Invoke | None]) -> None:
         env.stack.append({"Payload": answer})
 
     lambda_eval_utils.execute_lambda_function_integration = run
+    _name_executions()
+
+
+@cache
+def _name_executions() -> None:
+    start = StepFunctionsParserBackend.start_execution
+
+    def start_execution(self: Any, state_machine_arn: str, name: str | None = None, *rest: Any, **more: Any) -> Any:
+        return start(self, state_machine_arn, name or str(uuid.uuid4()), *rest, **more)
+
+    StepFunctionsParserBackend.start_execution = start_execution
 
 
 def _failure(env: Any, error: str, cause: str) -> FailureEventException:

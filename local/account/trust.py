@@ -82,6 +82,7 @@ def missing_right(role_arn: str | None, service: str, action: str, resource: str
 
 
 def permits(role: Role, action: str, resource: str) -> bool:
-    """Whether a role's inline policies allow an action."""
-    answers = {IAMPolicy(text).is_action_permitted(action, resource) for text in role.policies.values()}
+    """Whether a role's policies, inline and managed, allow an action."""
+    policies = [*role.policies.values(), *role.managed_policies.values()]
+    answers = {IAMPolicy(one).is_action_permitted(action, resource) for one in policies}
     return PermissionResult.PERMITTED in answers and PermissionResult.DENIED not in answers

@@ -19,6 +19,7 @@ def handler(event, context):
     print(json.dumps(event))
     return {"echo": event}
 """
+TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
 
 
 @dataclass
@@ -40,7 +41,8 @@ def stage() -> Iterator[Stage]:
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as files:
             files.writestr("app.py", CODE)
-        role = account.client("iam").create_role(RoleName="worker", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
+        role = account.client("iam").create_role(RoleName="worker", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         function = {"Runtime": "python3.13", "Handler": "app.handler", "Code": {"ZipFile": archive.getvalue()}}
         account.client("lambda").create_function(FunctionName="worker", Role=role, Timeout=5, **function)
         yield Stage(account, functions)

@@ -337,7 +337,8 @@ def vpn_gateway_elements(scope: Scope, item: Item) -> Iterator[Element]:
     id_ = item["VpnGatewayId"]
     yield component(scope, "aws.vpngateway", id_, item)
     for attachment in item.get("VpcAttachments") or ():
-        if vpc := attachment.get("VpcId"):
+        # EC2 goes on naming a VPC for a while from which it is detached.
+        if (vpc := attachment.get("VpcId")) and attachment.get("State") != "detached":
             yield Relation(id_, "uses service", vpc)
 
 

@@ -56,7 +56,7 @@ def last_part(arn: str) -> str:
 
 
 def elements(scope: Scope, item: Item) -> Iterator[Element]:
-    """A cluster with its hosts, services and tasks, unless it is inactive: ECS goes on answering for these."""
+    """A cluster with its hosts, services and tasks, unless inactive or stopped: ECS goes on answering for these."""
     # Where the look-up is denied, the cluster is little more than its ARN.
     cluster = item.get("Described", {"clusterArn": item["clusterArn"]})
     if not cluster or cluster.get("status") == "INACTIVE":
@@ -68,6 +68,8 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
         yield Relation(arn, HOST, host)
     tasks: dict[str, list[Item]] = defaultdict(list)
     for task in item.get("Tasks") or ():
+        if task.get("lastStatus") == "STOPPED":
+            continue
         tasks[task.get("group", "")].append(task)
         named = {"Name": task_name(task), "URN": task_urns(task)}
         yield component(scope, "aws.ecs.task", task["taskArn"], {**task, **named})
