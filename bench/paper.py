@@ -18,11 +18,12 @@ sys.path.insert(0, str(ROOT / "functions"))
 from topology.aws import WORKERS
 from topology.gather import PUBLISHING_SECONDS, PUBLISHING_SECONDS_PER_MEGABYTE
 from topology.pace import RATES, SHARED
+from topology.settings import API_SHARE_PERCENT
 
 # The template's.
 INVOCATION_SECONDS = 900.0
 MEMORY_MB = 1024.0
-SHARE = 0.5
+SHARE = API_SHARE_PERCENT / 100
 # Lambda gives processors by memory: one for so much.
 MB_OF_A_PROCESSOR = 1769.0
 

@@ -14,9 +14,9 @@ from preview.errors import CannotPreview
 from topology.aws import assumed
 from topology.collect import Account
 from topology.resources import ALL
+from topology.settings import API_SHARE_PERCENT
 
 # What topo-cron takes of the documented rates, unless it is told otherwise.
-API_SHARE = 0.8
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 UNKNOWN = frozenset(
     {
@@ -91,7 +91,7 @@ def opened(wanted: Wanted, environment: Mapping[str, str]) -> Opened:
             account_id, identity = _identity(session)
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise CannotPreview(reason(error, wanted)) from error
-    return Opened(Account.open(session, account_id, regions, ALL, api_share=API_SHARE), identity, calls)
+    return Opened(Account.open(session, account_id, regions, ALL, api_share=API_SHARE_PERCENT / 100), identity, calls)
 
 
 def _session(wanted: Wanted, environment: Mapping[str, str]) -> boto3.Session:
