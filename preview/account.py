@@ -16,7 +16,6 @@ from topology.collect import Account
 from topology.resources import ALL
 from topology.settings import API_SHARE_PERCENT
 
-# What topo-cron takes of the documented rates, unless it is told otherwise.
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 UNKNOWN = frozenset(
     {

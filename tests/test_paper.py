@@ -15,6 +15,11 @@ SMALL = run(1_000, {"lambda": 101, "elb": 30, "elbv2": 20, "sqs": 300}, 110.0)
 LARGE = run(2_000, {"lambda": 201, "elb": 60, "elbv2": 40, "sqs": 600}, 120.0)
 
 
+@pytest.fixture(autouse=True)
+def half(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.paper.SHARE", 0.5)
+
+
 def test_what_grows_is_drawn_out_and_what_does_not_is_counted_once() -> None:
     found = drawn_out(SMALL, LARGE, 101_000)
 

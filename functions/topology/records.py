@@ -413,8 +413,8 @@ class Packer:
     def item_lines(self, entry: Entry, texts: Iterable[tuple[str, bytes]]) -> None:
         """Put an item's lines, each with its kind, into records; of the entry, all but the counts is taken.
 
-        What stands in these records already, to the letter, is not repeated, unless items are whole; the same id with other data is (a bucket
-        notifies a function of several events under one relation id).
+        What stands in these records already, to the letter, is not repeated, unless items are whole; the same id with
+        other data is (a bucket notifies a function of several events under one relation id).
         """
         counts = Counter[str]()
         shared: list[str] = []

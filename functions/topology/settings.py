@@ -36,7 +36,7 @@ VARIABLES = (
     "HTTPS_PROXY",
     "NO_PROXY",
 )
-# Of the rates that AWS documents. With less, a snapshot of 100,000 components would not fit into 15 minutes (bench paper).
+# Of the rates that AWS documents. With less, 100,000 components would not fit into 15 minutes (python -m bench paper).
 API_SHARE_PERCENT = 80
 ENCODINGS = ("deflate", "gzip", "none")
 
