@@ -38,7 +38,7 @@ def test_calls_take_as_long_as_half_of_their_documented_rate_makes_them_and_bala
 def test_the_table_says_for_how_many_components_one_invocation_is_enough() -> None:
     table = as_markdown(drawn_out(SMALL, LARGE, 101_000), 0.030)
 
-    # (900 - 60 - 3 x 10.1) s of 10,101 / 7.5 s.
+    # (900 - 40 - 3 x 10.1) s of 10,101 / 7.5 s.
     assert "| lambda | 10,101 | 7.5 | 1,347 |" in table
-    assert "enough for about 60,721 of them" in table
+    assert "enough for about 62,221 of them" in table
     assert "Memory: 1,110 of 1,024 MB" in table

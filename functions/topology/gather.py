@@ -11,7 +11,7 @@ from topology.links import Names
 from topology.records import Packer, Record
 
 # Of the run's time, what is left for publishing: for a start, and for each megabyte that was read.
-PUBLISHING_SECONDS = 60.0
+PUBLISHING_SECONDS = 40.0
 PUBLISHING_SECONDS_PER_MEGABYTE = 3.0
 
 
