@@ -8,7 +8,7 @@ BIN    := .venv/bin
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test check build build-local bench preview generate docs lock format chromium clean
+.PHONY: help environment demo test test-deep check build build-local dist bench preview generate docs lock format chromium clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +21,15 @@ demo: environment build build-local .venvs/aws/installed ## Run the whole system
 test: environment build build-local chromium .venvs/aws/installed .venvs/sam/installed ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGUMENTS)
 
+test-deep: environment ## Try far more lives of an account, and schedules of failures, than the tests do
+	TRUST=$(or $(TRUST),20000) SCHEDULES=$(or $(SCHEDULES),20000) $(BIN)/python -m pytest --timeout 0 \
+	    tests/test_trust.py tests/test_schedules.py $(ARGUMENTS)
+
 check: environment ## Lint, type-check, and compare what is generated with what is committed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck install.sh uninstall.sh dead-letters.sh aws.sh local/aws .ci/run tools/*.sh
+	$(BIN)/shellcheck *.sh local/aws .ci/run tools/*.sh
 	PYTHONPATH=functions $(BIN)/python -m tools.generate --check
 	$(BIN)/python -m tools.check_template
 
@@ -35,6 +39,9 @@ build: environment ## Build the Lambda artifact for arm64 and x86_64 (build/func
 
 build-local: environment ## Build the same artifact, unpacked, for the Python that runs here (build/local)
 	$(BIN)/python -m tools.build --architecture local --output build/local
+
+dist: build ## Pack the release archive (build/stackstate-aws-manual-installation-*.zip)
+	PYTHONPATH=functions $(BIN)/python -m tools.dist
 
 bench: environment ## Measure a snapshot beside the least that it could cost: calls, time, memory
 	$(BIN)/python -m bench $(ARGUMENTS)

@@ -6,7 +6,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=aws.sh
 . "$here/aws.sh"
 
-arguments=()
 # The key of what is in the queue, since a queue has no names for its messages.
 events=change-events
 
@@ -37,38 +36,20 @@ reason. The configuration id may be left out where there is one installation.
 A snapshot is taken after whatever goes on the stream, so that nothing older
 than what AWS has now stays in StackState.
 
-  --region REGION    default: AWS_REGION, or that of the profile
-  --profile NAME     default: AWS_PROFILE
-  --help, --version
+END
+  common_usage
+  cat <<'END'
 
 Exit status: 0 done, 1 failed, 2 wrong usage.
 END
 }
 
-misused() {
-  warn "dead-letters.sh: $*"
-  warn "Run dead-letters.sh --help to see what it takes."
-  exit 2
-}
+# There are no options but the common ones.
+take_flag() { return 1; }
+take_option() { return 1; }
 
-# Reads the command line into the variables above and below.
-read_arguments() {
-  while [ $# -gt 0 ]; do
-    case $1 in
-      --help | -h) usage && exit ;;
-      --version) sed -n 's/^ *Version: *\([0-9][0-9.]*\)$/\1/p' "$here/template.yaml" && exit ;;
-      --region=*) region=${1#*=} ;;
-      --profile=*) profile=${1#*=} ;;
-      --region | --profile)
-        [ $# -gt 1 ] || misused "$1 needs a value"
-        if [ "$1" = --region ]; then region=$2; else profile=$2; fi
-        shift
-        ;;
-      -*) misused "unknown option $1" ;;
-      *) arguments+=("$1") ;;
-    esac
-    shift
-  done
+# Checks the arguments. Sets command, key and id.
+check_arguments() {
   [ ${#arguments[@]} -gt 0 ] || misused "what to do? list, show or replay"
   command=${arguments[0]} key="" id=""
   case $command in
@@ -89,31 +70,14 @@ read_arguments() {
   esac
 }
 
-# Finds the installation, and what it consists of. Sets id, stack, bucket, stream, queue, dead_queue, cron, mapping.
-find_installation() {
-  local found name value
-  if [ -z "$id" ]; then
-    found=$(installations | awk -F '\t' '{ print $1 }')
-    [ -n "$found" ] || fail "there is no installation in account $account, region $region"
-    [ "$(printf '%s\n' "$found" | wc -l)" -eq 1 ] || fail "which of the installations? Name its configuration id:
-$found"
-    id=$found
-  fi
-  stack=$(stack_name "$id")
-  bucket="" stream="" queue="" dead_queue="" cron=""
-  ask cloudformation describe-stacks --stack-name "$stack" \
-    --query 'Stacks[0].Outputs[].[OutputKey,OutputValue]' >"$work/outputs" 2>"$work/error" ||
-    fail "there is no installation of configuration id $id in account $account, region $region:
-$(cat "$work/error")"
-  while IFS=$'\t' read -r name value; do
-    case $name in
-      StateBucketName) bucket=$value ;;
-      StreamName) stream=$value ;;
-      ChangeQueueUrl) queue=$value ;;
-      ChangeDeadLetterQueueUrl) dead_queue=$value ;;
-      TopoCronFunctionName) cron=$value ;;
-    esac
-  done <"$work/outputs"
+# Finds what the installation consists of. Sets stack, bucket, stream, queue, dead_queue, cron, mapping.
+find_places() {
+  find_installation "$id"
+  bucket=$(output StateBucketName)
+  stream=$(output StreamName)
+  queue=$(output ChangeQueueUrl)
+  dead_queue=$(output ChangeDeadLetterQueueUrl)
+  cron=$(output TopoCronFunctionName)
   mapping=$(ask cloudformation list-stack-resources --stack-name "$stack" \
     --query "StackResourceSummaries[?LogicalResourceId=='TopoPublisherRecords']|[0].PhysicalResourceId")
 }
@@ -229,10 +193,11 @@ replay_events() {
 }
 
 main() {
-  read_arguments "$@"
+  read_options "$@"
+  check_arguments
   make_work_folder
   connect
-  find_installation
+  find_places
   "$command"
 }
 

@@ -5,34 +5,64 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=aws.sh
 . "$here/aws.sh"
+# shellcheck source=preflight.sh
+. "$here/preflight.sh"
+# shellcheck source=deploy.sh
+. "$here/deploy.sh"
 
 mode=full
 architecture=""
 bucket=""
-suffix=""
 kms_key=""
+ca_bundle=""
+key_file=""
+trail_asked=""
+global_events=""
+dry_run=""
+skip_receiver_check=""
+skip_rights_check=""
 parameters=()
-arguments=()
 
 usage() {
   cat <<'END'
 Usage: install.sh [options] BASE_URL API_KEY CONFIGURATION_ID
+       install.sh [options] --api-key-file FILE BASE_URL CONFIGURATION_ID
 
 Installs StackState's AWS topology agent, or upgrades it: options that are not
-given then stay as they were.
+given then stay as they were. An interrupted run can be repeated.
 
   BASE_URL          the receiver, such as https://stackstate.example.com/receiver
   API_KEY           its API key; - reads it from standard input, so that it
-                    stays out of the shell's history
+                    stays out of the shell's history and of ps
   CONFIGURATION_ID  id of the AWS StackPack instance in StackState
+
+  --api-key-file FILE       read the API key from a file
+  --dry-run                 show what would be created or changed, and what it
+                            costs; change nothing
+  --skip-receiver-check     do not send the receiver a first, empty message
+  --skip-rights-check       do not ask AWS which rights are missing
 
 What is installed
   --topo-cron-only          the hourly snapshot alone, without change events
   --regions LIST            regions to read, with commas (default: the region
-                            of the installation)
+                            of the installation); change events of further ones
+                            are forwarded by a small stack in each
+  --no-global-events        no such stack for the change events of Route 53,
+                            which AWS has in us-east-1 (cn-northwest-1,
+                            us-gov-west-1)
+  --read-roles LIST         ARNs of roles to read further accounts with, one for
+                            each, with commas; cross-account.yaml makes them
+  --read-external-id ID     external id that these roles ask for
+  --forwarding-accounts LIST  ids of the accounts that may forward their change
+                            events to this one, with commas
+  --trail existing          use the CloudTrail trail that there is, without
+                            looking for it
+  --trail create            make one, in any case
+  --trail none              do not care; without a trail there are few change
+                            events (default: find one, or else create one)
   --schedule EXPRESSION     when snapshots are taken (default: rate(1 hour))
   --api-share PERCENT       of AWS's documented request rates that may be used
-                            (default: 50)
+                            (default: 80)
   --name-suffix -NAME       added to all names, for a second installation here
   --architecture NAME       arm64 (default) or x86_64
   --instance-type TYPE      of the topology instance (default: aws)
@@ -48,6 +78,7 @@ What it uses of yours
   --subnets LIST --security-groups LIST
                             run in a VPC from which the receiver is reachable
   --alarm-topic ARN         SNS topic that hears of alarms
+  --no-dashboard            no CloudWatch dashboard
 
 The way to StackState
   --ca-bundle FILE          certificates (PEM) to check the receiver with, in
@@ -63,78 +94,54 @@ How it runs
   --log-retention DAYS      how long logs are kept (default: 14)
   --no-masking              send values that may be secrets as they are
 
-Where
-  --region REGION           default: AWS_REGION, or that of the profile
-  --profile NAME            default: AWS_PROFILE
-
-  --help, --version
 END
+  common_usage
 }
 
-version() {
-  sed -n 's/^ *Version: *\([0-9][0-9.]*\)$/\1/p' "$here/template.yaml"
+# Keeps an option that has no value.
+take_flag() {
+  case $1 in
+    --topo-cron-only) mode=minimal ;;
+    --no-global-events) global_events=no ;;
+    --dry-run) dry_run=yes ;;
+    --skip-receiver-check) skip_receiver_check=yes ;;
+    --skip-rights-check) skip_rights_check=yes ;;
+    --no-masking) parameters+=("MaskValues=false") ;;
+    --no-dashboard) parameters+=("Dashboard=false") ;;
+    --skip-tls-verify) parameters+=("SkipTlsVerify=true") ;;
+    *) return 1 ;;
+  esac
 }
 
-# Ends with the message and a pointer to --help, with the exit status of wrong usage.
-misused() {
-  warn "install.sh: $*"
-  warn "Run install.sh --help to see what it takes."
-  exit 2
-}
-
-# Reads the command line into the variables above.
-read_arguments() {
-  while [ $# -gt 0 ]; do
-    case $1 in
-      --help | -h) usage && exit ;;
-      --version) version && exit ;;
-      --topo-cron-only) mode=minimal ;;
-      --no-masking) parameters+=("MaskValues=false") ;;
-      --skip-tls-verify) parameters+=("SkipTlsVerify=true") ;;
-      --?*=*)
-        set -- "${1%%=*}" "${1#*=}" "${@:2}"
-        continue
-        ;;
-      --?*)
-        [ $# -gt 1 ] || misused "$1 needs a value, or is unknown"
-        take_option "$1" "$2"
-        shift
-        ;;
-      *) arguments+=("$1") ;;
-    esac
-    shift
-  done
-  [ ${#arguments[@]} -eq 3 ] ||
-    misused "three arguments are needed, BASE_URL API_KEY CONFIGURATION_ID, but ${#arguments[@]} were given"
-}
-
-# Keeps one option that has a value.
+# Keeps an option that has a value.
 take_option() {
   case $1 in
-    --region) region=$2 ;;
-    --profile) profile=$2 ;;
+    --api-key-file) key_file=$2 ;;
+    --trail) trail_asked=$2 ;;
+    --architecture) architecture=$2 ;;
+    --topo-cron-bucket) bucket=$2 && parameters+=("StateBucketName=$2") ;;
+    --kms-key) kms_key=$2 && parameters+=("KmsKeyArn=$2") ;;
+    --ca-bundle) take_certificates "$2" ;;
     --regions) parameters+=("Regions=$2") ;;
+    --read-roles) parameters+=("AccountRoleArns=$2") ;;
+    --read-external-id) parameters+=("ExternalId=$2") ;;
+    --forwarding-accounts) parameters+=("Accounts=$2") ;;
     --api-share) parameters+=("ApiSharePercent=$2") ;;
     --schedule) parameters+=("ScheduleExpression=$2") ;;
-    --name-suffix) suffix=$2 && parameters+=("NameSuffix=$2") ;;
-    --architecture) architecture=$2 ;;
     --instance-type) parameters+=("StackStateInstanceType=$2") ;;
     --instance-url) parameters+=("StackStateInstanceUrl=$2") ;;
-    --topo-cron-bucket) bucket=$2 && parameters+=("StateBucketName=$2") ;;
     --topo-cron-role) parameters+=("TopoCronRoleArn=$2") ;;
     --permissions-boundary) parameters+=("PermissionsBoundaryArn=$2") ;;
     --role-path) parameters+=("RolePath=$2") ;;
-    --kms-key) kms_key=$2 && parameters+=("KmsKeyArn=$2") ;;
     --subnets) parameters+=("VpcSubnetIds=$2") ;;
     --security-groups) parameters+=("VpcSecurityGroupIds=$2") ;;
-    --ca-bundle) take_certificates "$2" ;;
     --proxy) parameters+=("ProxyUrl=$2") ;;
     --no-proxy) parameters+=("NoProxy=$2") ;;
     --encoding) parameters+=("StackStateEncoding=$2") ;;
     --alarm-topic) parameters+=("AlarmTopicArn=$2") ;;
     --log-level) parameters+=("LogLevel=$2") ;;
     --log-retention) parameters+=("LogRetentionInDays=$2") ;;
-    *) misused "unknown option $1" ;;
+    *) return 1 ;;
   esac
 }
 
@@ -149,27 +156,38 @@ take_certificates() {
     [ ${#text} -le 3000 ] ||
       misused "--ca-bundle: $1 is too large for the settings of a function, which take 3,000 characters of it. Give only
 the certificate of the authority that signed the receiver's; or bring the file in a Lambda layer, and give its path"
+    ca_bundle=$1
   fi
   parameters+=("StackStateCaBundle=${text% }")
 }
 
 # Checks what can be checked without AWS. Sets base_url, api_key, id, stack.
 check_arguments() {
+  local given=${#arguments[@]}
+  if [ -n "$key_file" ]; then
+    [ -r "$key_file" ] || misused "--api-key-file: $key_file cannot be read"
+    [ "$given" -eq 2 ] ||
+      misused "with --api-key-file, two arguments are needed, BASE_URL CONFIGURATION_ID, but $given were given"
+    arguments=("${arguments[0]}" "$(head -n 1 "$key_file" | tr -d '\r')" "${arguments[1]}")
+  else
+    [ "$given" -eq 3 ] || misused "three arguments are needed, BASE_URL API_KEY CONFIGURATION_ID, but $given were given"
+  fi
   base_url=${arguments[0]} api_key=${arguments[1]} id=${arguments[2]}
-  [[ $base_url =~ ^https?://[^[:space:]/?#]+(/[^[:space:]?#]*)?$ ]] ||
+  [[ $base_url =~ ^https?://[^[:space:]/?#\"]+(/[^[:space:]?#\"]*)?$ ]] ||
     misused "BASE_URL is '$base_url'. It must be the address of the receiver, with its http:// or https:// in front,
 such as https://stackstate.example.com/receiver"
   if [ "$api_key" = - ]; then
     IFS= read -r api_key || [ -n "$api_key" ] || misused "API_KEY is -, but standard input is empty"
   fi
   [[ -n $api_key && ! $api_key =~ [[:space:]] ]] || misused "API_KEY is empty, or has spaces in it"
-  [[ $id =~ ^[A-Za-z0-9][A-Za-z0-9-]{0,63}$ ]] ||
-    misused "CONFIGURATION_ID is '$id'. It must be 1 to 64 letters, digits or hyphens, as StackState shows it"
-  [[ -z $suffix || $suffix =~ ^-[a-z0-9][a-z0-9-]{0,15}$ ]] ||
-    misused "--name-suffix is '$suffix'. It must begin with a hyphen, as in --name-suffix -test"
+  check_id "$id"
   case $architecture in
     "" | arm64 | x86_64) ;;
     *) misused "--architecture is '$architecture'. It must be arm64 or x86_64" ;;
+  esac
+  case $trail_asked in
+    "" | existing | create | none) ;;
+    *) misused "--trail is '$trail_asked'. It must be existing, create or none" ;;
   esac
   stack=$(stack_name "$id")
 }
@@ -186,76 +204,66 @@ find_artifact() {
   fail "$name is missing. In a checkout, run: make build. Otherwise unpack the release archive again."
 }
 
-# Makes the stack's state known, and one that can be built upon. Sets status.
-prepare_stack() {
-  status=$(stack_status "$stack") || fail "AWS does not tell whether stack $stack exists; what it said is above"
-  case $status in
-    ROLLBACK_COMPLETE | ROLLBACK_FAILED)
-      say "An earlier installation did not come to an end ($status). Removing what is left of it first."
-      delete_stack "$stack" ||
-        fail "stack $stack could not be removed. Run: uninstall.sh $id"
-      status=""
-      ;;
-    REVIEW_IN_PROGRESS) ;;
-    *_IN_PROGRESS) fail "CloudFormation is at work on stack $stack ($status). Wait for its end, then run this again." ;;
-    DELETE_FAILED) fail "stack $stack was being removed, and that failed. Run uninstall.sh $id first." ;;
-    UPDATE_ROLLBACK_FAILED)
-      fail "an earlier upgrade could not be taken back. Look at its events in the CloudFormation console, then run:
-  aws cloudformation continue-update-rollback --region $region --stack-name $stack"
-      ;;
-  esac
+# Prints the value that a parameter of the template is going to have, as far as it is known here: as given, or as it was.
+chosen() {
+  local entry found=""
+  for entry in ${parameters[@]+"${parameters[@]}"}; do
+    case $entry in "$1="*) found="given ${entry#*=}" ;; esac
+  done
+  if [ -n "$found" ]; then printf '%s' "${found#given }"; else parameter "$1"; fi
 }
 
-# Prints what an existing installation has for a parameter of the template.
-previous() {
+# Makes known what is installed, and completes what was not given with it.
+look_back() {
+  local had
+  clear_stack "$stack"
+  : >"$work/parameters" && : >"$work/outputs"
   if [ -n "$status" ]; then
-    ask cloudformation describe-stacks --stack-name "$stack" \
-      --query "Stacks[0].Parameters[?ParameterKey=='$1']|[0].ParameterValue"
+    read_stack "$stack" || fail "AWS does not tell what stack $stack was made with; what it said is above"
   fi
+  had=$(parameter NameSuffix)
+  if [ -n "$had" ] && [ -n "$suffix" ] && [ "$had" != "$suffix" ]; then
+    fail "stack $stack has the name suffix '$had', and a suffix cannot be changed: the stream would be made anew, and
+what waits in it lost. Leave --name-suffix out, or remove the installation first: ./uninstall.sh --region $region $id"
+  fi
+  if [ -n "$suffix" ]; then parameters+=("NameSuffix=$suffix"); else suffix=$had; fi
+  architecture=${architecture:-$(parameter Architecture)}
+  architecture=${architecture:-arm64}
+  bucket=${bucket:-$(parameter StateBucketName)}
+  kms_key=${kms_key:-$(parameter KmsKeyArn)}
+  if [ -z "$global_events" ] && [ -n "$status" ]; then
+    global_events=$(ask cloudformation describe-stacks --stack-name "$stack" \
+      --query "Stacks[0].Tags[?Key=='stackstate-aws-agent-global-events']|[0].Value")
+  fi
+  global_events=${global_events:-yes}
 }
 
-# Refuses to take the names of another installation in this region.
-check_names() {
-  local function=stackstate-topo-cron$suffix arn owner
-  arn=$(ask lambda get-function-configuration --function-name "$function" --query FunctionArn 2>"$work/error") || {
-    means_absent "$(cat "$work/error")" || fail "AWS does not tell whether function $function exists:
-$(cat "$work/error")"
-    return 0
-  }
-  owner=$(ask lambda list-tags --resource "$arn" --query 'Tags."stackstate-lightweight-agent"')
-  fail "function $function exists already, for ${owner:+configuration id }${owner:-something else}. Nothing was changed.
-Either remove that installation${owner:+ (uninstall.sh $owner)}, or give this one names of its own: --name-suffix -NAME"
-}
-
-# Creates the bucket that CloudFormation takes artifact and template from, or completes it after an interruption.
-prepare_bucket() {
-  local owned
-  if [ -n "$bucket" ]; then
-    aws_ s3api head-bucket --bucket "$bucket" --expected-bucket-owner "$account" >/dev/null ||
-      fail "bucket $bucket (--topo-cron-bucket) does not exist in account $account, or may not be used"
-    return
-  fi
-  bucket=$(deployment_bucket)
-  if ! aws_ s3api head-bucket --bucket "$bucket" --expected-bucket-owner "$account" >/dev/null 2>"$work/error"; then
-    means_absent "$(cat "$work/error")" ||
-      fail "bucket $bucket belongs to somebody else, or may not be used. Name one of yours with --topo-cron-bucket"
-    say "Creating bucket $bucket for what is to be deployed."
-    # The one region that must not be named.
-    if [ "$region" = us-east-1 ]; then
-      aws_ s3api create-bucket --bucket "$bucket" >/dev/null
-    else
-      aws_ s3api create-bucket --bucket "$bucket" --create-bucket-configuration "LocationConstraint=$region" >/dev/null
+# Looks at everything that would go wrong later. Sets reserve, trail, trail_everywhere, old_regions and new_regions.
+preflight() {
+  local kind url private="" document=StackStateIntegrationPolicyInstall.json
+  kind=$(chosen StackStateInstanceType)
+  url=$(chosen StackStateInstanceUrl)
+  if [ "$mode" = minimal ]; then
+    document=StackStateIntegrationPolicyTopoCronInstall.json
+    if [ -n "$bucket" ] && [ -n "$(chosen TopoCronRoleArn)" ]; then
+      document=StackStateIntegrationPolicyTopoCronMinimal.json
     fi
   fi
-  # The tags are set last, so they say that the rest was done.
-  owned=$(ask s3api get-bucket-tagging --bucket "$bucket" --query "TagSet[?Key=='Origin'].Value" 2>/dev/null) ||
-    owned=""
-  if [ "$owned" = Stackstate ]; then return; fi
-  aws_ s3api put-public-access-block --bucket "$bucket" --public-access-block-configuration \
-    "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
-  aws_ s3api put-bucket-encryption --bucket "$bucket" --server-side-encryption-configuration \
-    'Rules=[{ApplyServerSideEncryptionByDefault={SSEAlgorithm=AES256}}]'
-  aws_ s3api put-bucket-tagging --bucket "$bucket" --tagging 'TagSet=[{Key=Origin,Value=Stackstate}]'
+  if [ -z "$skip_rights_check" ]; then check_rights "$here/policies/$document"; fi
+  if [ -z "$status" ]; then check_names; fi
+  check_same_instance "$stack" "${kind:-aws}" "${url:-$account}"
+  check_concurrency
+  old_regions="" trail=none trail_everywhere=false
+  if [ -n "$status" ]; then
+    old_regions=$(global_events=yes forwarding_regions "$(parameter Regions)" "$(parameter TopologyMode)")
+  fi
+  new_regions=$(forwarding_regions "$(chosen Regions)" "$mode")
+  # shellcheck disable=SC2086  # regions are words
+  if [ "$mode" = full ]; then check_trail "$trail_asked" "$(parameter TrailMode)" "$region" $new_regions; fi
+  if [ -n "$skip_receiver_check" ]; then return; fi
+  if [ -n "$(chosen VpcSubnetIds)$(chosen ProxyUrl)" ]; then private=yes; fi
+  check_receiver "$base_url" "$api_key" "$private" \
+    ${ca_bundle:+"cacert = \"$ca_bundle\""} "$([ "$(chosen SkipTlsVerify)" != true ] || echo insecure)"
 }
 
 # Puts the API key into the installation's secret, and sets secret_arn. The key travels in a file: arguments show in ps.
@@ -263,119 +271,181 @@ store_key() {
   local name owner deleted
   name=$(secret_name "$id")
   printf '%s' "$api_key" >"$work/key"
-  if secret_arn=$(ask secretsmanager describe-secret --secret-id "$name" --query ARN 2>"$work/error"); then
+  if secret_arn=$(try secretsmanager describe-secret --secret-id "$name" --query ARN); then
     owner=$(ask secretsmanager describe-secret --secret-id "$name" \
       --query "Tags[?Key=='stackstate-lightweight-agent']|[0].Value")
     [ "$owner" = "$id" ] ||
       fail "secret $name exists already, and was not made by this script. Rename it, or use another configuration id."
     deleted=$(ask secretsmanager describe-secret --secret-id "$name" --query DeletedDate)
-    if [ -n "$deleted" ]; then aws_ secretsmanager restore-secret --secret-id "$name" >/dev/null; fi
-    aws_ secretsmanager put-secret-value --secret-id "$name" --secret-string "file://$work/key" >/dev/null
-  elif means_absent "$(cat "$work/error")"; then
-    secret_arn=$(ask secretsmanager create-secret --name "$name" --secret-string "file://$work/key" \
+    if [ -n "$deleted" ]; then try secretsmanager restore-secret --secret-id "$name" >/dev/null || secret_fails "$name"; fi
+    try secretsmanager put-secret-value --secret-id "$name" --secret-string "file://$work/key" >/dev/null ||
+      secret_fails "$name"
+  elif absent; then
+    secret_arn=$(try secretsmanager create-secret --name "$name" --secret-string "file://$work/key" \
       --description "API key of the StackState receiver, for stack $stack" ${kms_key:+--kms-key-id "$kms_key"} \
-      --tags Key=Origin,Value=Stackstate "Key=stackstate-lightweight-agent,Value=$id" --query ARN)
+      --tags Key=Origin,Value=Stackstate "Key=stackstate-lightweight-agent,Value=$id" --query ARN) ||
+      secret_fails "$name"
   else
-    fail "AWS does not tell whether secret $name exists:
-$(cat "$work/error")"
+    secret_fails "$name"
   fi
   rm -f "$work/key"
 }
 
-# Uploads the artifact, and lets CloudFormation bring the account to what the template says.
-deploy() {
-  say "Uploading version $release to bucket $bucket."
-  # The artifact was built before, so it takes the place of the source folder.
-  sed "s|^\( *CodeUri:\) functions/\$|\1 $work/functions.zip|" "$here/template.yaml" >"$work/template.yaml"
-  cp "$artifact" "$work/functions.zip"
-  # Both commands name what they upload by its content, and leave out what is there already.
-  aws_ cloudformation package --template-file "$work/template.yaml" --s3-bucket "$bucket" --s3-prefix stackstate-topo \
-    --output-template-file "$work/packaged.yaml" >/dev/null ||
-    fail "the upload to bucket $bucket failed; what AWS said is above. Run this again to go on."
-  say "Deploying stack $stack. This takes a few minutes."
-  if ! aws_ cloudformation deploy --template-file "$work/packaged.yaml" --stack-name "$stack" \
-    --s3-bucket "$bucket" --s3-prefix stackstate-topo --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset \
-    --parameter-overrides "${parameters[@]}" \
-    --tags Origin=Stackstate "stackstate-lightweight-agent=$id" "stackstate-aws-agent-version=$release"; then
-    failed_deployment
+secret_fails() {
+  fail "the API key could not be put into secret $1. Run this again to go on.
+$(what_aws_said)"
+}
+
+# Makes the change set of the main stack. Argument: where in the bucket the template goes.
+plan() {
+  parameters+=("StackStateBaseUrl=$base_url" "StackStateApiKeySecretArn=$secret_arn" "StackStateConfigurationId=$id")
+  parameters+=("TopologyMode=$mode" "Architecture=$architecture" "ReserveConcurrency=$reserve")
+  parameters+=("TrailMode=$trail" "TrailInAllRegions=$trail_everywhere")
+  make_change_set "$stack" "$work/template.yaml" --s3-bucket "$bucket" --s3-prefix "$1" \
+    --parameter-overrides "${parameters[@]}"
+}
+
+# Shows what would be done, and leaves the account as it was. Only CloudFormation can tell; it wants the template in a
+# bucket, and the ARN of a secret, which need not exist.
+rehearse() {
+  local where changed=created
+  secret_arn=$(parameter StackStateApiKeySecretArn)
+  secret_arn=${secret_arn:-arn:$partition:secretsmanager:$region:$account:secret:$(secret_name "$id")-000000}
+  if [ -n "$status" ] && [ "$status" != REVIEW_IN_PROGRESS ]; then changed=changed; fi
+  plan stackstate-topo/dry-run
+  : >"$work/changes"
+  say ""
+  if [ -n "$change_set" ]; then
+    say "Stack $stack in account $account, region $region, would be $changed:"
+    changes "$stack" >"$work/changes"
+    awk -F '\t' '{ printf "  %-8s %-33s %s%s\n", $1, $2, $3, $4 == "True" ? " (made anew: what it holds is lost)" : "" }' \
+      "$work/changes"
+  else
+    say "Stack $stack would stay as it is."
+  fi
+  for where in $new_regions; do say "  Forward  change events of $where, by stack $(forwarder_name "$id") there"; done
+  for where in $(gone_regions); do say "  Remove   stack $(forwarder_name "$id") from $where"; done
+  estimate
+  drop_change_set "$stack" || fail "the change set could not be removed again:
+$(what_aws_said)"
+  clean_bucket
+  say ""
+  say "Nothing was changed."
+}
+
+# Removes the template of a rehearsal from the bucket, and a bucket that was made for it.
+clean_bucket() {
+  local key
+  for key in $(try s3api list-objects-v2 --bucket "$bucket" --prefix stackstate-topo/dry-run --query 'Contents[].Key'); do
+    try s3api delete-object --bucket "$bucket" --key "$key" >/dev/null || fail "s3://$bucket/$key could not be removed:
+$(what_aws_said s3:DeleteObject)"
+  done
+  if [ -n "$bucket_created" ]; then
+    try s3api delete-bucket --bucket "$bucket" || fail "bucket $bucket, made for this, could not be removed:
+$(what_aws_said s3:DeleteBucket)"
   fi
 }
 
-# Says which resource was the cause, and ends.
-failed_deployment() {
-  local causes
-  causes=$(stack_failures "$stack" || true)
-  fail "stack $stack could not be deployed.${causes:+ CloudFormation took the changes back, because of
-}${causes:- What AWS said is above.}
-When that is mended, run this again."
+# Prints what the installation would cost in a month, and the figures that this rests on.
+estimate() {
+  local arm=0 runs
+  if [ -n "$status" ] && [ "$status" != REVIEW_IN_PROGRESS ]; then
+    try cloudformation list-stack-resources --stack-name "$stack" \
+      --query 'StackResourceSummaries[].[LogicalResourceId,ResourceType]' >"$work/resources" ||
+      fail "AWS does not tell what stack $stack has:
+$(what_aws_said)"
+  else
+    : >"$work/resources"
+  fi
+  if [ "$architecture" = arm64 ]; then arm=1; fi
+  runs=$(chosen ScheduleExpression | sed -n 's/^rate(\([0-9]*\) \([a-z]*\)s*)$/\1 \2/p' |
+    awk '{ minutes = $2 ~ /^day/ ? 1440 : $2 ~ /^hour/ ? 60 : 1; print int(43800 / ($1 * minutes)) }')
+  say ""
+  say "It would cost about, in US dollars a month:"
+  awk -F '\t' -v there="$work/resources" '
+    FILENAME == there { type[$1] = $2; next }
+    $1 == "Remove" { delete type[$2]; next }
+    { type[$2] = $3 }
+    END { for (one in type) print type[one] }' "$work/resources" "$work/changes" |
+    awk -v runs="${runs:-730}" -v megabytes=1024 -v arm="$arm" -v further="$(printf '%s' "$new_regions" | wc -w)" \
+      -f "$here/prices.awk"
+}
+
+# Prints the regions that have had a forwarding stack, and shall have none.
+gone_regions() {
+  local where
+  for where in $old_regions; do
+    if ! printf '%s\n' "$new_regions" | grep -Fx "$where" >/dev/null; then printf '%s\n' "$where"; fi
+  done
 }
 
 # Starts a snapshot at once: the schedule would first fire after a whole period.
 start_snapshot() {
-  aws_ lambda invoke --function-name "$1" --invocation-type Event /dev/null >/dev/null ||
-    warn "The first snapshot could not be started; the schedule will take it."
-}
-
-# Warns when nothing would bring the change events. Without the right to look, nothing is said.
-check_trail() {
-  local trails
-  trails=$(ask cloudtrail describe-trails --query 'length(trailList)' 2>/dev/null) || return 0
-  if [ "$trails" = 0 ]; then
-    say ""
-    say "Note: there is no CloudTrail trail in $region. Without one that logs write management events, AWS sends few"
-    say "change events, and most changes show with the next snapshot only. To make one, see:"
-    say "  https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-create-and-update-a-trail.html"
+  if try lambda invoke --function-name "$1" --invocation-type Event "$work/answer" >/dev/null; then
+    say "A first snapshot is being taken; it shows in StackState within minutes. Its log:"
+  else
+    warn "The first snapshot could not be started; the schedule will take it. $(what_aws_said)"
+    say "The log of the snapshots:"
   fi
+  say "  aws logs tail /aws/lambda/$1 --region $region"
 }
 
 # Says what is there now, and where to look.
 report() {
-  local key value function=""
+  local title key
+  read_stack "$stack" || fail "stack $stack is deployed, but AWS does not tell what is in it; what it said is above"
   say ""
   say "StackState's AWS topology agent $release is installed for configuration id $id."
   say "  account  $account"
   say "  region   $region"
   say "  stack    $stack ($mode)"
-  ask cloudformation describe-stacks --stack-name "$stack" \
-    --query 'Stacks[0].Outputs[].[OutputKey,OutputValue]' >"$work/outputs"
-  while IFS=$'\t' read -r key value; do
-    case $key in
-      TopoCronFunctionName) function=$value && say "  snapshot $value" ;;
-      TopoCwEventsFunctionName) say "  changes  $value" ;;
-      TopoPublisherFunctionName) say "  sender   $value" ;;
-      StreamName) say "  stream   $value" ;;
-      StateBucketName) say "  bucket   $value" ;;
-    esac
-  done <"$work/outputs"
-  if [ -n "$function" ]; then
-    start_snapshot "$function"
-    say ""
-    say "A first snapshot is being taken; it shows in StackState within minutes. Its log:"
-    say "  aws logs tail /aws/lambda/$function --region $region"
-  fi
-  if [ "$mode" = full ]; then check_trail; fi
+  while read -r title key; do
+    if [ -n "$(output "$key")" ]; then printf '  %-8s %s\n' "$title" "$(output "$key")"; fi
+  done <<'END'
+snapshot TopoCronFunctionName
+changes TopoCwEventsFunctionName
+sender TopoPublisherFunctionName
+stream StreamName
+bucket StateBucketName
+END
   say ""
-  say "To remove it all: uninstall.sh $id"
+  start_snapshot "$(output TopoCronFunctionName)"
+  say ""
+  say "To remove it all: ./uninstall.sh --region $region $id"
+}
+
+interrupted() {
+  warn ""
+  warn "Interrupted. CloudFormation may still be at work. Run the same command again: it waits for that, and goes on."
 }
 
 main() {
-  read_arguments "$@"
+  read_options "$@"
   check_arguments
   release=$(version)
   make_work_folder
   connect
-  say "Installing in account $account, region $region, as $identity."
-  prepare_stack
-  if [ -z "$status" ]; then check_names; fi
-  architecture=${architecture:-$(previous Architecture)}
-  architecture=${architecture:-arm64}
+  say "Account $account, region $region, as $identity."
+  look_back
   artifact=$(find_artifact "$architecture")
-  bucket=${bucket:-$(previous StateBucketName)}
+  preflight
+  if [ -z "$dry_run" ]; then
+    confirm "Install StackState's AWS topology agent $release here (stack $stack, $mode)?" || fail "nothing was changed"
+  fi
   prepare_bucket
+  name_artifact "$artifact"
+  if [ -n "$dry_run" ]; then
+    rehearse
+    return
+  fi
   store_key
-  parameters+=("StackStateBaseUrl=$base_url" "StackStateApiKeySecretArn=$secret_arn" "StackStateConfigurationId=$id")
-  parameters+=("TopologyMode=$mode" "Architecture=$architecture")
-  deploy
+  upload "$artifact"
+  # First, so that a run that was interrupted still knows from the stack which ones there were.
+  forward "$(gone_regions)" ""
+  plan stackstate-topo
+  say "Deploying stack $stack. This takes a few minutes."
+  execute_change_set "$stack"
+  forward "" "$new_regions"
   report
 }
 

@@ -5,139 +5,172 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=aws.sh
 . "$here/aws.sh"
+# shellcheck source=leftovers.sh
+. "$here/leftovers.sh"
 
-id=""
+all=""
+dry_run=""
+further_regions=""
 failures=0
 
 usage() {
   cat <<'END'
-Usage: uninstall.sh [options] CONFIGURATION_ID
+Usage: uninstall.sh [options] [CONFIGURATION_ID]
 
 Removes the installation of StackState's AWS topology agent that belongs to
-this configuration id: stack, functions, roles, queues, stream, bucket, logs,
-API key. Buckets, roles, secrets and trails of yours that it used stay as they
-are. Can be repeated: what is gone already is no error.
+this configuration id: stack, functions, roles, queues, stream, trail, buckets,
+logs, API key, and the forwarding of events in further regions. Buckets, roles,
+secrets and trails of yours that it used stay as they are. Can be repeated:
+what is gone already is no error. Without an id it lists what is there, and
+asks.
 
-  --region REGION    default: AWS_REGION, or that of the profile
-  --profile NAME     default: AWS_PROFILE
-  --help, --version
+  --all               remove all installations in the region
+  --dry-run           show what would be removed; change nothing
+  --regions LIST      further regions, with commas, to look for what forwards
+                      events to here; needed only when the stack itself is gone
+  --name-suffix -NAME  the installation's, if it has one; needed only when the
+                      stack itself is gone
+
+END
+  common_usage
+  cat <<'END'
 
 Exit status: 0 nothing is left, 1 something is left or could not be checked,
 2 wrong usage.
 END
 }
 
-misused() {
-  warn "uninstall.sh: $*"
-  warn "Run uninstall.sh --help to see what it takes."
-  exit 2
+take_flag() {
+  case $1 in
+    --all) all=yes ;;
+    --dry-run) dry_run=yes ;;
+    *) return 1 ;;
+  esac
 }
 
-# Reads the command line into the variables above.
-read_arguments() {
-  while [ $# -gt 0 ]; do
-    case $1 in
-      --help | -h) usage && exit ;;
-      --version) sed -n 's/^ *Version: *\([0-9][0-9.]*\)$/\1/p' "$here/template.yaml" && exit ;;
-      --region=*) region=${1#*=} ;;
-      --profile=*) profile=${1#*=} ;;
-      --region | --profile)
-        [ $# -gt 1 ] || misused "$1 needs a value"
-        if [ "$1" = --region ]; then region=$2; else profile=$2; fi
-        shift
-        ;;
-      -*) misused "unknown option $1" ;;
-      *)
-        [ -z "$id" ] || misused "one configuration id at a time"
-        id=$1
-        ;;
-    esac
-    shift
-  done
-  [ -n "$id" ] || misused "a configuration id is needed, the one that was given to install.sh"
-  [[ $id =~ ^[A-Za-z0-9][A-Za-z0-9-]{0,63}$ ]] ||
-    misused "'$id' is no configuration id: those are letters, digits and hyphens"
+take_option() {
+  case $1 in
+    --regions) further_regions=${2//,/ } ;;
+    *) return 1 ;;
+  esac
 }
 
 # Runs one step. A step that fails is told and counted, and the next one follows all the same.
 step() {
   local title=$1
   shift
+  : >"$work/error"
   if ! "$@"; then
     warn "FAILED: $title"
+    warn "$(what_aws_said)"
     failures=$((failures + 1))
   fi
 }
 
-# Writes down, "type<tab>id" per line and before it goes, what the stack consists of (what may be touched), and
-# together with what else has the installation's tag (what is looked up at the end).
+# Finds the installation's stack, whatever it is called, and what is known of it. Sets stack, status, suffix, regions.
+find_stack() {
+  local found others
+  installations >"$work/installations" || fail "AWS does not tell which installations there are; what it said is above"
+  found=$(awk -F '\t' -v id="$id" '$1 == id { print $2; exit }' "$work/installations")
+  stack=${found:-$(stack_name "$id")}
+  status=$(stack_status "$stack") || fail "AWS does not tell whether stack $stack exists; what it said is above"
+  regions=$(printf '%s\n' "$(global_region)" "$further_regions")
+  suffix_known=$suffix
+  : >"$work/parameters"
+  if [ -n "$status" ]; then
+    read_stack "$stack" || fail "AWS does not tell what stack $stack was made with; what it said is above"
+    suffix=$(parameter NameSuffix)
+    suffix_known=yes
+    regions="$regions $(parameter Regions | tr ',' ' ')"
+  fi
+  # A name that another installation has by now is not ours any more.
+  others=$(awk -F '\t' -v id="$id" -v suffix="${suffix:--}" '$1 != id && $5 == suffix' "$work/installations")
+  if [ -n "$others" ]; then suffix_known=""; fi
+  # shellcheck disable=SC2086  # regions are words
+  regions=$(printf '%s\n' $regions | grep -Fxv "$region" | sort -u)
+}
+
+# Writes down, "type<tab>id" per line and before it goes, what the installation consists of (what may be touched), and
+# together with what has its tag or name (what is looked up at the end).
 take_inventory() {
-  local arn
-  : >"$work/owned"
+  : >"$work/held"
   : >"$work/inventory"
   if [ -n "$status" ]; then
-    ask cloudformation list-stack-resources --stack-name "$stack" \
-      --query 'StackResourceSummaries[?PhysicalResourceId].[ResourceType,PhysicalResourceId]' >"$work/owned" || return
+    try cloudformation list-stack-resources --stack-name "$stack" \
+      --query 'StackResourceSummaries[?PhysicalResourceId].[ResourceType,PhysicalResourceId]' >"$work/held" || return
   fi
-  ask resourcegroupstaggingapi get-resources --tag-filters "Key=stackstate-lightweight-agent,Values=$id" \
-    --query 'ResourceTagMappingList[].ResourceARN' | tr '\t' '\n' >"$work/arns" || return
-  while IFS= read -r arn; do typed "$arn"; done <"$work/arns" >"$work/tagged"
-  # Logs outlive a stack that was deleted by other means, and their names say whose they are.
-  grep $'^AWS::Logs::LogGroup\t/aws/lambda/stackstate-topo-' "$work/tagged" >>"$work/owned"
+  tagged >"$work/tagged" || return
+  named >"$work/named" || return
   # The stack knows a queue by its URL, the tags by its name.
-  sed '/^AWS::SQS::Queue/s|https*://.*/||' "$work/owned" "$work/tagged" | sort -u >"$work/inventory"
+  # What has both the tag and a name of ours is left of a stack that went by other means.
+  sed 's|https*://.*/||' "$work/held" >"$work/known"
+  grep 'stackstate-topo-' "$work/tagged" | grep -Fxvf "$work/known" >"$work/outside"
+  # Lambda makes logs again, without tags, for a function that still ran.
+  if [ -n "$suffix_known" ]; then
+    for name in cron cwevents publisher; do
+      printf 'AWS::Logs::LogGroup\t/aws/lambda/stackstate-topo-%s%s\n' "$name" "$suffix"
+    done >"$work/logs"
+    while IFS=$'\t' read -r type name; do
+      if exists "$type" "$name"; then printf '%s\t%s\n' "$type" "$name" >>"$work/outside"; fi
+    done <"$work/logs"
+  fi
+  sort -u "$work/known" "$work/outside" "$work/tagged" "$work/named" >"$work/inventory"
 }
 
-# Prints type and id for an ARN, in the terms of CloudFormation.
-typed() {
-  local name=${1##*:}
-  case $1 in
-    arn:*:lambda:*:function:*) printf 'AWS::Lambda::Function\t%s\n' "$name" ;;
-    arn:*:lambda:*:event-source-mapping:*) printf 'AWS::Lambda::EventSourceMapping\t%s\n' "$name" ;;
-    arn:*:logs:*:log-group:*)
-      name=${1#*:log-group:}
-      printf 'AWS::Logs::LogGroup\t%s\n' "${name%:\*}"
-      ;;
-    arn:*:sqs:*) printf 'AWS::SQS::Queue\t%s\n' "$name" ;;
-    arn:*:kinesis:*:stream/*) printf 'AWS::Kinesis::Stream\t%s\n' "${name#stream/}" ;;
-    arn:*:events:*:rule/*) printf 'AWS::Events::Rule\t%s\n' "${name#rule/}" ;;
-    arn:*:cloudwatch:*:alarm:*) printf 'AWS::CloudWatch::Alarm\t%s\n' "$name" ;;
-    arn:*:secretsmanager:*) printf 'AWS::SecretsManager::Secret\t%s\n' "$1" ;;
-    arn:*:iam:*:role/*) printf 'AWS::IAM::Role\t%s\n' "${name##*/}" ;;
-    arn:*:iam:*:policy/*) printf 'AWS::IAM::ManagedPolicy\t%s\n' "$1" ;;
-    arn:*:s3:::*) printf 'AWS::S3::Bucket\t%s\n' "$name" ;;
-    # The stack itself is looked at by its name.
-    arn:*:cloudformation:*) ;;
-    *) printf 'unknown\t%s\n' "$1" ;;
-  esac
+# Prints the ids of one type that the stack holds.
+held() {
+  awk -F '\t' -v type="$1" '$1 == type { print $2 }' "$work/held" | sort -u
 }
 
-# Prints the ids of one type that are the installation's own.
-owned() {
-  awk -F '\t' -v type="$1" '$1 == type { print $2 }' "$work/owned" | sort -u
+# Removes the stacks that forward events from other regions, whose rules would otherwise go on sending.
+remove_forwarders() {
+  local where failed=0
+  for where in $regions; do
+    in_region "$where" remove_forwarder </dev/null || failed=1
+  done
+  return "$failed"
 }
 
-# Keeps the functions from writing anew what is about to be removed.
+remove_forwarder() {
+  local name
+  name=$(forwarder_name "$id")
+  [ -n "$(stack_status "$name")" ] || return 0
+  printf 'forwarder\t%s\n' "$region" >>"$work/inventory"
+  say "Deleting stack $name in $region."
+  delete_stack "$name" || {
+    warn "$(stack_failures "$name")"
+    return 1
+  }
+}
+
+# Keeps rules and event source mappings from doing anything more: with no concurrency left, no function starts, and
+# nothing is written anew that is about to be removed.
 stop_functions() {
   local function
-  for function in $(owned AWS::Lambda::Function); do
-    aws_ lambda put-function-concurrency --function-name "$function" --reserved-concurrent-executions 0 \
-      >/dev/null 2>"$work/error" || means_absent "$(cat "$work/error")" || {
-      warn "$(cat "$work/error")"
-      return 1
-    }
+  for function in $(held AWS::Lambda::Function); do
+    try lambda put-function-concurrency --function-name "$function" --reserved-concurrent-executions 0 >/dev/null ||
+      absent || return
+  done
+}
+
+# Keeps the trail from writing into the bucket that is about to be emptied.
+stop_trail() {
+  local name
+  for name in $(held AWS::CloudTrail::Trail); do
+    try cloudtrail stop-logging --name "$name" || absent || return
   done
 }
 
 # Empties the stack's own buckets. One of the user's is no resource of the stack.
 empty_stack_buckets() {
-  local name
-  for name in $(owned AWS::S3::Bucket); do
+  local name failed=0
+  for name in $(held AWS::S3::Bucket); do
     if exists AWS::S3::Bucket "$name"; then
       say "Emptying bucket $name."
-      empty_bucket "$name" || return
+      empty_bucket "$name" || failed=1
     fi
   done
+  return "$failed"
 }
 
 # Removes the stack. A function that was still running may have written to the bucket meanwhile: hence more than once.
@@ -146,35 +179,43 @@ remove_stack() {
   for attempt in 1 2 3; do
     say "Deleting stack $stack. This takes a few minutes."
     if delete_stack "$stack"; then return 0; fi
+    [ "$(stack_status "$stack")" = DELETE_FAILED ] || break
     if [ "$attempt" -lt 3 ]; then empty_stack_buckets; fi
   done
-  warn "Stack $stack could not be deleted:"
+  warn "Stack $stack could not be deleted, and its functions stay stopped until it is:"
   warn "$(stack_failures "$stack")"
   return 1
 }
 
-# Deletes log groups. The stack's go with it, but Lambda makes a group again for a function that still runs.
-delete_logs() {
-  local group
-  for group in $(owned AWS::Logs::LogGroup); do
-    aws_ logs delete-log-group --log-group-name "$group" 2>"$work/error" || means_absent "$(cat "$work/error")" || {
-      warn "$(cat "$work/error")"
-      return 1
+# Removes what the installation has outside the stack: what Lambda made again, and what outlived a stack that went by
+# other means. Rules and roles of such a stack are left to a person: the message in the end names them.
+remove_leftovers() {
+  local type name failed=0
+  while IFS=$'\t' read -r type name; do
+    case $type in
+      AWS::SecretsManager::Secret | AWS::IAM::* | AWS::Events::*) continue ;; # have a step of their own, or stay
+    esac
+    exists "$type" "$name" </dev/null || continue
+    say "Deleting $type $name."
+    remove "$type" "$name" </dev/null || {
+      warn "$(what_aws_said)"
+      failed=1
     }
-  done
+  done <"$work/outside"
+  return "$failed"
 }
 
-# Deletes the secret that install.sh made, and no other of that name.
+# Deletes the secret that install.sh made, and no other of that name. One that waits for its deletion goes at once, too.
 delete_secret() {
   local name owner
   name=$(secret_name "$id")
-  if ! owner=$(ask secretsmanager describe-secret --secret-id "$name" \
-    --query "Tags[?Key=='stackstate-lightweight-agent']|[0].Value" 2>"$work/error"); then
-    means_absent "$(cat "$work/error")" || { warn "$(cat "$work/error")" && return 1; }
+  if ! owner=$(try secretsmanager describe-secret --secret-id "$name" \
+    --query "Tags[?Key=='stackstate-lightweight-agent']|[0].Value"); then
+    absent
   elif [ "$owner" = "$id" ]; then
     say "Deleting secret $name."
     printf 'AWS::SecretsManager::Secret\t%s\n' "$name" >>"$work/inventory"
-    aws_ secretsmanager delete-secret --secret-id "$name" --force-delete-without-recovery >/dev/null
+    remove AWS::SecretsManager::Secret "$name"
   fi
 }
 
@@ -182,8 +223,8 @@ delete_secret() {
 delete_deployment_bucket() {
   local name owner others
   name=$(deployment_bucket)
-  exists AWS::S3::Bucket "$name" || return 0
-  owner=$(ask s3api get-bucket-tagging --bucket "$name" --query "TagSet[?Key=='Origin'].Value") || return
+  exists AWS::S3::Bucket "$name" || { [ $? -eq 1 ] && return 0 || return 1; }
+  owner=$(try s3api get-bucket-tagging --bucket "$name" --query "TagSet[?Key=='Origin'].Value") || absent || return
   [ "$owner" = Stackstate ] || return 0
   others=$(installations) || return
   others=$(printf '%s\n' "$others" | awk -F '\t' -v stack="$stack" '$2 != "" && $2 != stack { print $1 }')
@@ -193,123 +234,192 @@ delete_deployment_bucket() {
   fi
   say "Deleting bucket $name."
   printf 'AWS::S3::Bucket\t%s\n' "$name" >>"$work/inventory"
-  empty_bucket "$name" && aws_ s3api delete-bucket --bucket "$name"
-}
-
-# Looks one resource up. Returns 0 when it exists, 1 when it does not, 2 when AWS does not say.
-exists() {
-  local answer
-  # shellcheck disable=SC2016  # the quotes around names are JMESPath's
-  case $1 in
-    AWS::Lambda::Function) answer=$(ask lambda get-function-configuration --function-name "$2" --query State) ;;
-    AWS::Lambda::EventSourceMapping) answer=$(ask lambda get-event-source-mapping --uuid "$2" --query State) ;;
-    AWS::Logs::LogGroup)
-      answer=$(ask logs describe-log-groups --log-group-name-prefix "$2" --query "logGroups[?logGroupName=='$2'].arn")
-      ;;
-    AWS::SQS::Queue) answer=$(ask sqs get-queue-url --queue-name "${2##*/}" --query QueueUrl) ;;
-    AWS::Kinesis::Stream)
-      answer=$(ask kinesis describe-stream-summary --stream-name "$2" --query StreamDescriptionSummary.StreamStatus)
-      ;;
-    AWS::Events::Rule) answer=$(ask events describe-rule --name "$2" --query Arn) ;;
-    AWS::CloudWatch::Alarm)
-      answer=$(ask cloudwatch describe-alarms --alarm-names "$2" --query 'MetricAlarms[].AlarmArn')
-      ;;
-    AWS::SecretsManager::Secret) answer=$(ask secretsmanager describe-secret --secret-id "$2" --query ARN) ;;
-    AWS::IAM::Role) answer=$(ask iam get-role --role-name "$2" --query Role.Arn) ;;
-    AWS::IAM::ManagedPolicy) answer=$(ask iam get-policy --policy-arn "$2" --query Policy.Arn) ;;
-    # Without --query: head-bucket of older CLIs answers with nothing at all.
-    AWS::S3::Bucket) answer=$(aws_ s3api head-bucket --bucket "$2" && printf there) ;;
-    # These live and die with a function, a queue or a bucket, which is looked at.
-    AWS::Lambda::Permission | AWS::Lambda::EventInvokeConfig) return 1 ;;
-    AWS::SQS::QueuePolicy | AWS::S3::BucketPolicy) return 1 ;;
-    *) return 2 ;;
-  esac 2>"$work/error" && { [ -n "$answer" ] && return 0 || return 1; }
-  if means_absent "$(cat "$work/error")"; then return 1; fi
-  warn "$(cat "$work/error")"
-  return 2
+  remove AWS::S3::Bucket "$name"
 }
 
 # Looks every resource of the inventory up, and lists what is left. Some take a minute to vanish, queues for one.
 prove() {
-  local round type name current unsure=""
-  cp "$work/inventory" "$work/left"
+  local round current where unnamed=""
+  # What was there in the beginning, and what names find now.
+  named >"$work/now" || unnamed="  what has names of ours: $(what_aws_said)"
+  sort -u "$work/now" "$work/inventory" | grep -v '^forwarder' >"$work/left"
   for round in 1 2 3 4 5 6 7 8; do
     mv "$work/left" "$work/candidates"
-    : >"$work/left"
-    while IFS=$'\t' read -r type name; do
-      exists "$type" "$name"
-      case $? in
-        0) printf '%s\t%s\n' "$type" "$name" >>"$work/left" ;;
-        2) unsure="$unsure  $type $name"$'\n' ;;
-      esac
-    done <"$work/candidates"
+    look_up
     # Waiting helps only where something is about to go.
     if [ ! -s "$work/left" ] || [ "$round" = 8 ] || [ "$failures" -gt 0 ] || [ -z "$status" ]; then break; fi
     sleep 10
   done
-  current=$(stack_status "$stack") || unsure="$unsure  AWS::CloudFormation::Stack $stack"$'\n'
+  if [ -n "$unnamed" ]; then printf '%s\n' "$unnamed" >>"$work/unsure"; fi
+  current=$(stack_status "$stack") || printf '  AWS::CloudFormation::Stack %s\n' "$stack" >>"$work/unsure"
   if [ -n "$current" ]; then printf 'AWS::CloudFormation::Stack\t%s\n' "$stack" >>"$work/left"; fi
-  if [ -s "$work/left" ]; then warn "Still there:"$'\n'"$(sed 's/^/  /' "$work/left")"; fi
-  if [ -n "$unsure" ]; then warn "Could not be checked:"$'\n'"$unsure"; fi
-  [ ! -s "$work/left" ] && [ -z "$unsure" ]
+  for where in $regions; do
+    current=$(in_region "$where" stack_status "$(forwarder_name "$id")" </dev/null) ||
+      printf '  AWS::CloudFormation::Stack %s in %s\n' "$(forwarder_name "$id")" "$where" >>"$work/unsure"
+    if [ -n "$current" ]; then
+      printf 'AWS::CloudFormation::Stack\t%s in %s\n' "$(forwarder_name "$id")" "$where" >>"$work/left"
+    fi
+  done
+  if [ -s "$work/left" ]; then
+    warn "Still there:"
+    warn "$(sed 's/^/  /' "$work/left")"
+    if grep -q 'ForwardRole' "$work/left"; then
+      warn "A ForwardRole belongs to stack $(forwarder_name "$id") in another region: name it with --regions."
+    fi
+  fi
+  if [ -s "$work/unsure" ]; then warn "Could not be checked:"$'\n'"$(cat "$work/unsure")"; fi
+  : >"$work/error"
+  [ ! -s "$work/left" ] && [ ! -s "$work/unsure" ]
+}
+
+# Sorts the candidates: what still exists into $work/left, what AWS does not tell of into $work/unsure. Rules and alarms
+# are many, and looked up together.
+look_up() {
+  local type name
+  : >"$work/left"
+  : >"$work/unsure"
+  look_up_together AWS::Events::Rule events list-rules --query 'Rules[].Name'
+  look_up_together AWS::CloudWatch::Alarm cloudwatch describe-alarms --query 'MetricAlarms[].AlarmName'
+  while IFS=$'\t' read -r type name; do
+    case $type in AWS::Events::Rule | AWS::CloudWatch::Alarm) continue ;; esac
+    exists "$type" "$name" </dev/null
+    case $? in
+      0) printf '%s\t%s\n' "$type" "$name" >>"$work/left" ;;
+      2) unsure "$type" "$name" ;;
+    esac
+  done <"$work/candidates"
+}
+
+# Looks all candidates of one type up by one call, which prints the names that there are.
+look_up_together() {
+  local type=$1
+  shift
+  grep "^$type"$'\t' "$work/candidates" >"$work/alike" || return 0
+  if ! try "$@" >"$work/names"; then
+    unsure "$type" "$(wc -l <"$work/alike" | tr -d ' ') of them"
+    return
+  fi
+  tr '\t' '\n' <"$work/names" | awk -v type="$type" '{ print type "\t" $0 }' | grep -Fxf "$work/alike" >>"$work/left"
+}
+
+unsure() {
+  printf '  %s %s: %s\n' "$1" "$2" "$(what_aws_said s3:ListBucket | tr '\n' ' ')" >>"$work/unsure"
 }
 
 # Names what the installation used and did not make, so that nobody looks for it in vain.
 tell_what_stays() {
-  local key value
-  # shellcheck disable=SC2016
-  ask cloudformation describe-stacks --stack-name "$stack" --query \
-    'Stacks[0].Parameters[?ParameterValue!=``].[ParameterKey,ParameterValue]' >"$work/parameters" || return
-  while IFS=$'\t' read -r key value; do
-    case $key in
-      StateBucketName)
-        say "Bucket $value is yours and stays. What was written there begins with state/$id/, dead-letters/,"
-        say "aws/lambda/ and stackstate-topo/."
-        ;;
-      TopoCronRoleArn) say "Role $value is yours and stays." ;;
-      StackStateApiKeySecretArn)
-        [[ $value == *":secret:$(secret_name "$id")-"* ]] || say "Secret $value is yours and stays."
-        ;;
-    esac
-  done <"$work/parameters"
+  local secret
+  if [ -n "$(parameter StateBucketName)" ]; then
+    say "Bucket $(parameter StateBucketName) is yours and stays. What was written there begins with state/$id/,"
+    say "dead-letters/, aws/lambda/ and stackstate-topo/."
+  fi
+  if [ -n "$(parameter TopoCronRoleArn)" ]; then say "Role $(parameter TopoCronRoleArn) is yours and stays."; fi
+  secret=$(parameter StackStateApiKeySecretArn)
+  if [ -n "$secret" ] && [[ $secret != *":secret:$(secret_name "$id")-"* ]]; then
+    say "Secret $secret is yours and stays."
+  fi
 }
 
 # Says that there was nothing to do, and what else there is: the id may have been mistyped.
 report_nothing() {
   local others
   say "There is no installation of configuration id $id in account $account, region $region: nothing is left to remove."
-  others=$(installations 2>/dev/null | awk -F '\t' '{ print "  " $1 }')
+  others=$(awk -F '\t' '{ print "  " $1 }' "$work/installations")
   if [ -n "$others" ]; then say "Installed here are:"$'\n'"$others"; fi
 }
 
-main() {
-  read_arguments "$@"
-  make_work_folder
-  connect
-  stack=$(stack_name "$id")
-  status=$(stack_status "$stack") || fail "AWS does not tell whether stack $stack exists; what it said is above"
+# Shows what would go.
+rehearse() {
+  local where
+  if [ ! -s "$work/inventory" ]; then report_nothing && return; fi
+  say "Of configuration id $id in account $account, region $region, this would be removed:"
+  awk -F '\t' '{ printf "  %-32s %s\n", $1, $2 }' "$work/inventory"
+  for where in $regions; do
+    if [ -n "$(in_region "$where" stack_status "$(forwarder_name "$id")" </dev/null)" ]; then
+      say "  stack $(forwarder_name "$id") in $where"
+    fi
+  done
+  say "Besides, secret $(secret_name "$id"), and bucket $(deployment_bucket) if no other installation uses it."
+  tell_what_stays
+  say "Nothing was changed."
+}
+
+# Removes one installation, and says how it ended. Arguments: configuration id.
+uninstall() {
+  id=$1
+  find_stack
   step "list what the installation consists of" take_inventory
+  if [ -n "$dry_run" ]; then
+    rehearse
+    return "$failures"
+  fi
+  step "stop forwarding events from other regions" remove_forwarders
   if [ -n "$status" ]; then
     say "Removing configuration id $id from account $account, region $region."
-    step "find what is yours" tell_what_stays
+    tell_what_stays
     step "stop the functions" stop_functions
-    step "empty the bucket of the stack" empty_stack_buckets
+    step "stop the trail" stop_trail
+    step "empty the buckets of the stack" empty_stack_buckets
     step "delete the stack" remove_stack
   fi
-  step "delete the logs" delete_logs
+  step "delete what no stack holds" remove_leftovers
   step "delete the secret" delete_secret
   step "delete the deployment bucket" delete_deployment_bucket
   step "prove that nothing is left" prove
+  conclude
+}
+
+conclude() {
+  local number
   if [ "$failures" -gt 0 ]; then
     fail "$failures of the steps failed, see above. When the cause is mended, run this again: it goes on where it is."
   fi
   if [ -s "$work/inventory" ]; then
-    local number
     number=$(wc -l <"$work/inventory" | tr -d ' ')
     say "Nothing of configuration id $id is left: $number resources were looked up one by one."
   else
     report_nothing
   fi
+}
+
+# Lists the installations in the region, and lets a person choose. Sets chosen to their ids.
+choose() {
+  local answer=""
+  installations >"$work/installations" || fail "AWS does not tell which installations there are; what it said is above"
+  chosen=$(cut -f 1 "$work/installations")
+  if [ -z "$chosen" ]; then
+    say "There is no installation in account $account, region $region. If only its stack is gone, name its id."
+    exit 0
+  fi
+  say "Installed in account $account, region $region:"
+  awk -F '\t' '{ printf "  %-20s stack %s, instance %s %s\n", $1, $2, $3, $4 == "-" ? "" : $4 }' "$work/installations"
+  if [ -n "$all" ]; then
+    confirm "Remove all of them?" || fail "nothing was changed"
+    return
+  fi
+  printf 'Configuration id of the one to remove: '
+  read -r answer || true
+  say ""
+  [ -n "$answer" ] || misused "nothing was chosen. Name a configuration id, or all of them with --all"
+  printf '%s\n' "$chosen" | grep -Fx -- "$answer" >/dev/null || misused "'$answer' is none of them"
+  chosen=$answer
+}
+
+main() {
+  local one failed=0
+  read_options "$@"
+  [ ${#arguments[@]} -le 1 ] || misused "one configuration id at a time"
+  [ ${#arguments[@]} -eq 0 ] || check_id "${arguments[0]}"
+  [ ${#arguments[@]} -eq 0 ] || [ -z "$all" ] || misused "--all and a configuration id contradict each other"
+  make_work_folder
+  connect
+  chosen=${arguments[0]:-}
+  if [ -z "$chosen" ]; then choose; fi
+  # Each in a process of its own: what one cannot, the next one may.
+  for one in $chosen; do
+    (uninstall "$one") </dev/null || failed=1
+  done
+  return "$failed"
 }
 
 main "$@"

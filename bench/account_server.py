@@ -10,7 +10,8 @@ Beside AWS's API it has, in JSON:
 
     GET  /__calls           what was called since the last reset
     POST /__calls/reset
-    POST /__config          latency_ms, throttle_rate, deny (["lambda:ListFunctions", …]), seed
+    POST /__config          latency_ms, throttle_rate, deny (["lambda:ListFunctions", …]), throttle, slow, slow_ms, seed
+    GET  /__events          with --events: what CloudTrail and EC2 told of the calls since the last time
     GET  /__inventory       what was seeded: [{"kind": component type, "aliases": [component id]}, …]
 """
 
@@ -29,10 +30,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
+from moto.moto_api import state_manager
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from bench import seed
+from local.account.cloudtrail import CloudTrail
 from local.account.wire import Answer, Call, buffered, recognise
 
 SIGNED_FOR = re.compile(r"Credential=[^/]+/\d{8}/([^/]+/[^/]+)/")
@@ -63,6 +66,11 @@ class Faults:
     latency_ms: float = 0
     throttle_rate: float = 0
     deny: list[str] = field(default_factory=list)
+    throttle: list[str] = field(default_factory=list)
+    """Operations that are refused for their rate, every time."""
+    slow: list[str] = field(default_factory=list)
+    """Operations that take `slow_ms`."""
+    slow_ms: float = 0
     seed: int = 1
 
 
@@ -145,6 +153,7 @@ def with_aws_urls(answer: Answer, _request: Request) -> Answer:
 REPAIRS: dict[str, Callable[[Answer, Request], Answer]] = {
     "apigateway:GetResources": without_methods,
     "s3:ListBuckets": with_regions,
+    "sqs:CreateQueue": with_aws_urls,
     "sqs:ListQueues": with_aws_urls,
 }
 
@@ -152,8 +161,10 @@ REPAIRS: dict[str, Callable[[Answer, Request], Answer]] = {
 class Account:
     """The seeded account: who asks moto, and what was asked so far."""
 
-    def __init__(self, inventory: list[dict[str, Any]]) -> None:
+    def __init__(self, inventory: list[dict[str, Any]], *, with_events: bool = False) -> None:
         self.inventory = inventory
+        self.events: list[dict[str, Any]] = []
+        self._trail = CloudTrail(lambda event: self.events.append(dict(event))) if with_events else None
         self.faults = Faults()
         self.calls: Counter[str] = Counter()
         self.requests: Counter[Request] = Counter()
@@ -172,10 +183,12 @@ class Account:
         call = self._known[request]
         name = f"{call.service}:{call.operation}" if call else "unknown"
         self.calls[name] += 1
+        if name in self.faults.slow:
+            due += self.faults.slow_ms / 1000
         answer = self._refusal(call, name) if call else None
         if answer is None:
             self.requests[request] += 1
-            answer = call.answer(ANSWERS[name]) if call and name in ANSWERS else await self._given(request, name)
+            answer = call.answer(ANSWERS[name]) if call and name in ANSWERS else await self._given(request, name, call)
         await asyncio.sleep(due - asyncio.get_running_loop().time())
         return answer
 
@@ -184,21 +197,29 @@ class Account:
             self.calls["denied"] += 1
             code = DENIED_BY.get(call.service) or DENIED.get(call.protocol, "AccessDenied")
             return call.refuse(code, f"User bench is not authorized to perform: {name}", 403)
-        if self.faults.throttle_rate and self._random.random() < self.faults.throttle_rate:
+        throttled = self.faults.throttle_rate and self._random.random() < self.faults.throttle_rate
+        if throttled or name in self.faults.throttle:
             self.calls["throttled"] += 1
             code = THROTTLED_BY.get(call.service) or THROTTLED.get(call.protocol, "Throttling")
             return call.refuse(code, "Rate exceeded", THROTTLED_STATUS.get(call.service, 400))
         return None
 
-    async def _given(self, request: Request, name: str) -> Answer:
+    async def _given(self, request: Request, name: str, call: Call | None) -> Answer:
         if request not in self._answers:
             loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._thread, self._as_aws, request, name)
+            answer = await loop.run_in_executor(self._thread, self._recorded, request, name, call)
             if not name.rpartition(":")[2].startswith(READS):
                 self._answers.clear()
                 return answer
             self._answers[request] = answer
         return self._answers[request]
+
+    def _recorded(self, request: Request, name: str, call: Call | None) -> Answer:
+        """What AWS answers, and tells of the call."""
+        answer = self._as_aws(request, name)
+        if self._trail and call:
+            self._trail.record(call, answer)
+        return answer
 
     def _as_aws(self, request: Request, name: str) -> Answer:
         """What moto answers, as AWS would have put it."""
@@ -241,6 +262,9 @@ class Account:
                 self.faults = Faults(**{**asdict(self.faults), **json.loads(body or b"{}")})
                 self._random = random.Random(self.faults.seed)
                 return asdict(self.faults)
+            case "GET", "/__events":
+                told, self.events[:] = list(self.events), []
+                return told
             case "GET", "/__inventory":
                 return self.inventory
         return None
@@ -344,10 +368,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=int, default=100)
     parser.add_argument("--port", type=int, default=5600, help="0: any free one")
+    parser.add_argument("--events", action="store_true", help="keep the events of calls that change something")
     arguments = parser.parse_args()
     # moto's serialisers miss our refusals in the services' models, and write them as they should be all the same.
     warnings.filterwarnings("ignore", "Exception.*does not match an error shape")
-    account = Account(seed.seeded(arguments.scale))
+    # moto's tasks go a step towards their end whenever they are described.
+    state_manager.set_transition("ecs::task", {"progression": "manual", "times": sys.maxsize})
+    account = Account(seed.seeded(arguments.scale), with_events=arguments.events)
     print(f"seeded {len(account.inventory)} resources", file=sys.stderr, flush=True)
     gc.collect()
     gc.freeze()

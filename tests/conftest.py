@@ -8,6 +8,7 @@ import pytest
 from moto import mock_aws
 
 from tests.account import REGION, TestAccount
+from tests.trust import CLOCK, World, worlds
 from topology.declare import Resource
 
 
@@ -48,3 +49,12 @@ def account(aws: boto3.Session) -> Callable[..., TestAccount]:
         return TestAccount(resources, regions)
 
     return open_account
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A model account, empty yet, with its stream, bucket and receiver."""
+    with worlds():
+        made = World()
+        CLOCK[:] = [made]
+        yield made

@@ -359,6 +359,24 @@ def test_a_minimal_installation_tells_of_a_wrong_key_and_fails(
     assert '"ReceiverMisconfigured":[1.0]' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("function", ["topo_cron", "topo_publisher"])
+def test_whoever_sends_can_be_asked_whether_a_message_would_arrive(
+    function: str, aws: boto3.Session, stream: Any, environment: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    environment.setenv("STACKSTATE_BASE_URL", receiver.base_url)
+    environment.setenv("STACKSTATE_API_KEY", "key")
+    handler = start(function).lambda_handler
+
+    handler({"step": "probe"}, Context(f"stackstate-{function}"))
+    receiver.answers([(403, {}, "invalid key")])
+    with pytest.raises(DeliveryError, match="check the API key"):
+        handler({"step": "probe"}, Context(f"stackstate-{function}"))
+
+    sent, refused = receiver.log
+    assert (sent["status"], refused["status"]) == (200, 403)
+    assert receiver.topologies.revision == 0
+
+
 @pytest.mark.parametrize("function", ["topo_cron", "topo_cwevents", "topo_publisher"])
 def test_a_function_without_its_settings_does_not_start(function: str, environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingError, match="STACKSTATE_BASE_URL"):

@@ -375,6 +375,7 @@ def looked_again(
     failures: list[Incomplete | LeftOut] = []
     reader = Reader(account.clients[scope.region], scope, pool, failures.append)
     there: set[str] = set()
+    over: set[str] = set()
     for item in reader.items(resource, list(keys)):
         read = spoken(account, resource, scope, item)
         one = keys.get(read.key, Touched(resource, scope, read.key))
@@ -382,6 +383,7 @@ def looked_again(
         means = any(isinstance(element, Component | Relation) for element in read.elements)
         if read.key in keys and not (means or passing):
             # AWS answers for a while about what is gone.
+            over.add(read.key)
             continue
         there.add(read.key)
         put(read)
@@ -392,7 +394,8 @@ def looked_again(
     if any(isinstance(failure, Incomplete) for failure in failures):
         return
     for key, one in keys.items():
-        early = key not in there and one.creates
+        # What is over may be an older thing of that name; asked again, AWS knows the new one if there is one.
+        early = key not in there and one.creates and not (key in over and one.attempt)
         if not resource.nearby(key) and key not in there:
             put(Unsettled(one) if early else Gone(one))
         if not early:

@@ -14,8 +14,8 @@ import orjson
 from topology.elements import Scope
 from topology.errors import StreamUnreadable
 from topology.links import Names
-from topology.readings import Deltas, History, Reading, ScopeName, Texts, items_of
-from topology.records import Entry, ItemName, Record, ends_of, entries, id_of
+from topology.readings import Deltas, History, Reading, ScopeName, Texts, ends_of, items_of
+from topology.records import Entry, ItemName, Record, entries, id_of
 from topology.state import LEDGER, StateStore
 from topology.stream import Stream
 from topology.tail import Tail

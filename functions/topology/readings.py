@@ -22,6 +22,8 @@ from topology.tail import Tail
 FORMAT = 1
 # The type's name in the line of a component or relation.
 TYPE = re.compile(rb'"type":\{"name":"((?:[^"\\]|\\.)*)"\}')
+# And a relation's ends, whose names within another text would have a backslash before the quote.
+ENDS = re.compile(rb'"sourceId":("(?:[^"\\]|\\.)*"),"targetId":("(?:[^"\\]|\\.)*")')
 
 Texts = list[tuple[str, bytes]]
 """Lines of an item, each with its kind."""
@@ -239,6 +241,27 @@ def _append(record: Record, entry: Entry, texts: Texts) -> None:
         record.lines[kind].append(text)
 
 
+def besides(records: Sequence[bytes], fresh: Sequence[bytes]) -> list[bytes]:
+    """What of the records the fresh ones, of the same scope, are without: items, and elements of the same items.
+
+    Where a scope was not read to its end, an item may have been read in part: a cluster without its services, say.
+    """
+    names = names_of(fresh)
+    kept = without(records, names)
+    known = {id_of(text) for data in [*fresh, *kept] for text in _upserts(Record.decode(data).lines)}
+    left = Record("", "")
+    for entry, texts in all_items(records) if names else ():
+        missing = [(kind, text) for kind, text in texts if id_of(text) not in known]
+        if entry.item in names and missing:
+            counts = Counter(kind for kind, _ in missing)
+            _append(left, Entry(*entry.item, counts["components"], counts["relations"], first=False), missing)
+    return kept + ([left.encode()] if left.entries else [])
+
+
+def _upserts(lines: Lines) -> list[bytes]:
+    return lines.components + lines.relations
+
+
 def with_deltas(records: Sequence[bytes], deltas: Deltas) -> list[bytes]:
     """The records, and in place of the items that the deltas told anew, those."""
     if not deltas:
@@ -303,6 +326,11 @@ def census(records: Iterable[bytes]) -> Census:
         components.update((id_of(text), (hash(text), type_of(text).decode())) for text in lines.components)
         relations.update(type_of(text) for text in lines.relations)
     return Census(components, Counter({type_.decode(): count for type_, count in relations.items()}))
+
+
+def ends_of(text: bytes) -> list[tuple[bytes, bytes]]:
+    """The ids of both ends, as JSON texts, of every relation in the text."""
+    return ENDS.findall(text)
 
 
 def type_of(text: bytes) -> bytes:

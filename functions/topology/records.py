@@ -42,8 +42,6 @@ LARGEST_RECORD = 16 * 1024 * 1024
 COMPRESSION_LEVEL = 3
 # Every line of an element begins with its id, as a JSON text.
 ID = re.compile(rb'\{"externalId":("(?:[^"\\]|\\.)*")')
-# And in every line of a relation its ends follow, which within another text would stand behind a backslash.
-ENDS = re.compile(rb'"sourceId":("(?:[^"\\]|\\.)*"),"targetId":("(?:[^"\\]|\\.)*")')
 
 
 # Between lines: JSON that can go into a list as it is. A line has no line end within.
@@ -187,11 +185,6 @@ def id_of(text: bytes) -> bytes:
     """The id in the line of a component or relation, as the JSON text that the line of its deletion is."""
     found = ID.match(text)
     return found[1] if found else orjson.dumps(orjson.loads(text)["externalId"])
-
-
-def ends_of(text: bytes) -> list[tuple[bytes, bytes]]:
-    """The ids of both ends, as JSON texts, of every relation in the text."""
-    return ENDS.findall(text)
 
 
 class Entry(NamedTuple):

@@ -24,12 +24,11 @@ from topology.readings import (
     History,
     Reading,
     all_items,
+    besides,
     census,
-    names_of,
     noted,
     undrawn,
     with_deltas,
-    without,
 )
 from topology.records import Entry, Packer, Record, entries, slice_of
 from topology.state import HELD, LEDGER, StateStore
@@ -100,7 +99,7 @@ def settled(fresh: Fresh, old: Reading | None, history: History, ledger: Ledger,
     if line.complete:
         line.read_at = ledger.began
         return Settled(line, records, Reading(line.scope, records, ledger.began, ledger.since), known)
-    carried = without(known, names_of(records))
+    carried = besides(known, records)
     line.read_at = old.read_at if old and is_certain else None
     accepted = old is not None and old.accepted
     outcome = Settled(
@@ -246,7 +245,7 @@ class Run:
             self._store.keep_document(HELD, {"snapshot": ledger.snapshot, "ids": sorted(map(orjson.loads, gone))})
             for outcome in {id(one): one for one in gone.values() if one}.values():
                 fresh = outcome.reading
-                records = [*fresh.records, *without(outcome.known, names_of(fresh.records))]
+                records = [*fresh.records, *besides(outcome.known, fresh.records)]
                 outcome.reading = replace(fresh, records=records)
 
     def _lost(self, gone: Collection[bytes]) -> set[bytes]:

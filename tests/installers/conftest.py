@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,10 @@ import pytest
 from local.account import Account
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ("install.sh", "uninstall.sh", "dead-letters.sh", "aws.sh", "template.yaml")
+SHIPPED = ("*.sh", "*.awk", "template.yaml", "forwarding.yaml", "policies")
 KEY = "receiver-key-7d41c0ffee"
+# Who has every right need not ask for them; the receiver is none; events are forwarded where a test says so.
+LEAVE_OUT = ("--skip-receiver-check", "--skip-rights-check", "--no-global-events", "--trail=none")
 BASE_URL = "https://stackstate.example.com/receiver"
 
 
@@ -67,9 +69,12 @@ class Installer:
         watcher.join()
         return Run(process.returncode, output, commands)
 
-    def install(self, identity: str, *options: str, key: str = KEY) -> Run:
-        """install.sh with a good URL and key."""
-        return self.run("install.sh", *options, BASE_URL, key, identity)
+    def install(
+        self, identity: str, *options: str, key: str = KEY, leave_out: Sequence[str] = LEAVE_OUT, **environment: str
+    ) -> Run:
+        """install.sh with a good URL and key, an instance of its own, and without what most tests are not about."""
+        instance = f"--instance-url={identity}"
+        return self.run("install.sh", *leave_out, instance, *options, BASE_URL, key, identity, **environment)
 
 
 def watch(process: "subprocess.Popen[str]", commands: set[str]) -> None:
@@ -91,8 +96,11 @@ def watch(process: "subprocess.Popen[str]", commands: set[str]) -> None:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts and the template with an artifact beside them, as the release archive has them."""
     folder = tmp_path_factory.mktemp("release")
-    for name in SHIPPED:
-        shutil.copy(ROOT / name, folder)
+    for path in [path for pattern in SHIPPED for path in ROOT.glob(pattern)]:
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name)
+        else:
+            shutil.copy(path, folder)
     for architecture in ("arm64", "x86_64"):
         with zipfile.ZipFile(folder / f"functions-{architecture}.zip", "w") as archive:
             archive.writestr("handler.py", f"ARCHITECTURE = {architecture!r}\n")

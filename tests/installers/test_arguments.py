@@ -20,6 +20,12 @@ WRONG = {
     "a key on an empty standard input": ([BASE_URL, "-", "1"], "standard input is empty"),
     "an id that no stack can be named after": ([BASE_URL, KEY, "a_b"], "CONFIGURATION_ID is 'a_b'"),
     "an unknown option": (["--fast", "x", BASE_URL, KEY, "1"], "unknown option --fast"),
+    "an option before another one": (["--regions", "--yes", BASE_URL, KEY, "1"], "--regions needs a value"),
+    "a flag with a value": (["--topo-cron-only=yes", BASE_URL, KEY, "1"], "--topo-cron-only takes no value"),
+    "a key file that is not there": (["--api-key-file=/nowhere", BASE_URL, "1"], "/nowhere cannot be read"),
+    "a key file and a key": (["--api-key-file=/dev/null", BASE_URL, KEY, "1"], "two arguments are needed"),
+    "an empty key file": (["--api-key-file=/dev/null", BASE_URL, "1"], "API_KEY is empty"),
+    "an unknown way to a trail": (["--trail=some", BASE_URL, KEY, "1"], "must be existing, create or none"),
     "an option without its value": ([BASE_URL, KEY, "1", "--region"], "--region needs a value"),
     "a suffix without hyphen": (["--name-suffix", "b", BASE_URL, KEY, "1"], "must begin with a hyphen"),
     "certificates that are not there": (["--ca-bundle=/nowhere.pem", BASE_URL, KEY, "1"], "cannot be read"),
@@ -41,7 +47,13 @@ def test_install_refuses(offline: Installer, arguments: list[str], reason: str) 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [([], "a configuration id is needed"), (["1", "2"], "one configuration id"), (["--all"], "unknown option --all")],
+    [
+        (["1", "2"], "one configuration id"),
+        (["--every"], "unknown option --every"),
+        (["--all", "1"], "contradict each other"),
+        (["a_b"], "CONFIGURATION_ID is 'a_b'"),
+        (["--all=yes"], "--all takes no value"),
+    ],
 )
 def test_uninstall_refuses(offline: Installer, arguments: list[str], reason: str) -> None:
     run = offline.run("uninstall.sh", *arguments)
@@ -69,14 +81,16 @@ def test_dead_letters_refuses(offline: Installer, arguments: list[str], reason: 
 
 @pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "dead-letters.sh"])
 def test_help_names_every_option_that_the_script_takes(offline: Installer, script: str) -> None:
-    labels = re.findall(r"^ +(--[a-z][a-z |-]*)\)", (offline.folder / script).read_text(), re.MULTILINE)
+    text = "".join((offline.folder / name).read_text() for name in (script, "aws.sh"))
+    labels = re.findall(r"^ +(--[a-z][a-z |-]*)\)", text, re.MULTILINE)
     options = {word for label in labels for word in label.split() if word.startswith("--")}
 
     run = offline.run(script, "--help")
 
     assert run.status == 0
-    assert {"--help", "--version", "--region", "--profile"} <= options
-    assert not {option for option in options if option not in run.output}
+    common = {"--help", "--version", "--region", "--profile", "--role-arn", "--session-name", "--external-id", "--yes"}
+    assert common <= options
+    assert not {option for option in options - {"--name-suffix"} if option not in run.output}
 
 
 @pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "dead-letters.sh"])

@@ -75,7 +75,7 @@ def test_a_refused_element_is_listed_shown_and_goes_on_the_stream_again(
     assert json.loads(shown.output)["components"][0]["externalId"] == "a b/c"
     assert run.status == 0, run.output
     [(partition, data)] = on_stream(account)
-    assert partition == "aws/123456789012"
+    assert partition == "aws/letters"
     assert Record.decode(data) == Record("aws", "123456789012", lines=record.lines)
     assert invoked[-1] == "stackstate-topo-cron-letters"
     assert "Nothing was set aside" in installer.run("dead-letters.sh", "list").output

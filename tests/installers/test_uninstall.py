@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from local.account import Account
-from tests.installers.conftest import KEY, Installer
+from tests.installers.conftest import BASE_URL, KEY, Installer
 
 
 def everything(account: Account) -> set[str]:
@@ -118,15 +118,81 @@ def test_logs_that_a_function_made_again_go_too(before: set[str], account: Accou
 
 
 def test_what_is_left_is_listed_and_the_exit_status_says_so(account: Account, installer: Installer) -> None:
-    tags = {"stackstate-lightweight-agent": "halfway"}
-    url = account.client("sqs").create_queue(QueueName="stackstate-topo-cwevents-halfway", tags=tags)["QueueUrl"]
+    name = "stackstate-topo-halfway-TopoCronRole-1A2B3C"
+    account.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")
 
     run = installer.run("uninstall.sh", "halfway")
 
-    account.client("sqs").delete_queue(QueueUrl=url)
+    account.client("iam").delete_role(RoleName=name)
     assert run.status == 1
     assert "Still there:" in run.output
-    assert "AWS::SQS::Queue\tstackstate-topo-cwevents-halfway" in run.output
+    assert f"AWS::IAM::Role\t{name}" in run.output
+
+
+def test_what_outlived_its_stack_goes_too(before: set[str], account: Account, installer: Installer) -> None:
+    sqs, s3, secrets = account.client("sqs"), account.client("s3"), account.client("secretsmanager")
+    sqs.create_queue(QueueName="stackstate-topo-cwevents-halved", tags={"stackstate-lightweight-agent": "halved"})
+    bucket = "stackstate-topo-halved-statebucket-1a2b3c"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_tagging(
+        Bucket=bucket, Tagging={"TagSet": [{"Key": "stackstate-lightweight-agent", "Value": "halved"}]}
+    )
+    s3.put_object(Bucket=bucket, Key="state/halved/x", Body=b"")
+    tags = [{"Key": "stackstate-lightweight-agent", "Value": "halved"}]
+    secrets.create_secret(Name="stackstate-topo-halved", SecretString="key", Tags=tags)
+    secrets.delete_secret(SecretId="stackstate-topo-halved")
+
+    run = installer.run("uninstall.sh", "halved")
+
+    assert run.status == 0, run.output
+    assert everything(account) == before
+
+
+def test_forwarding_in_further_regions_comes_and_goes_with_the_regions(
+    before: set[str], account: Account, installer: Installer
+) -> None:
+    def forwards(region: str) -> bool:
+        stacks = account.client("cloudformation", region).describe_stacks()["Stacks"]
+        return "stackstate-topo-forward-far" in {stack["StackName"] for stack in stacks}
+
+    options = ["--skip-receiver-check", "--skip-rights-check", "--trail=none", "--name-suffix=-far"]
+    options += ["--instance-url=far"]
+    both = installer.run("install.sh", *options, "--regions=eu-west-1,eu-central-1", BASE_URL, KEY, "far")
+    assert both.status == 0, both.output
+    assert (forwards("eu-central-1"), forwards("us-east-1"), forwards("eu-west-1")) == (True, True, False)
+
+    fewer = installer.run("install.sh", *options, "--regions=eu-west-1", "--no-global-events", BASE_URL, KEY, "far")
+    assert fewer.status == 0, fewer.output
+    assert (forwards("eu-central-1"), forwards("us-east-1")) == (False, False)
+
+    again = installer.run("install.sh", *options, "--regions=eu-west-1,eu-central-1", BASE_URL, KEY, "far")
+    assert again.status == 0, again.output
+    assert (forwards("eu-central-1"), forwards("us-east-1")) == (True, False), "what was left out once stays so"
+
+    run = installer.run("uninstall.sh", "far")
+
+    assert run.status == 0, run.output
+    assert not forwards("eu-central-1")
+    assert everything(account) == before
+
+
+def test_without_an_id_it_lists_and_asks_and_all_means_all(account: Account, installer: Installer) -> None:
+    for identity in ("one", "two"):
+        assert installer.install(identity, "--topo-cron-only", f"--name-suffix=-{identity}").status == 0
+
+    listed = installer.run("uninstall.sh")
+    wrong = installer.run("uninstall.sh", text="three\n")
+    rehearsed = installer.run("uninstall.sh", "--dry-run", "one")
+    chosen = installer.run("uninstall.sh", text="one\n")
+    everywhere = installer.run("uninstall.sh", "--all", "--yes")
+
+    assert (listed.status, "stack stackstate-topo-one" in listed.output) == (2, True)
+    assert (wrong.status, "'three' is none of them" in wrong.output) == (2, True)
+    assert (rehearsed.status, "Nothing was changed." in rehearsed.output) == (0, True)
+    assert (chosen.status, "Nothing of configuration id one is left" in chosen.output) == (0, True)
+    assert (everywhere.status, "Nothing of configuration id two is left" in everywhere.output) == (0, True)
+    stacks = account.client("cloudformation").describe_stacks()["Stacks"]
+    assert not [stack for stack in stacks if stack["StackName"].startswith("stackstate-topo-")]
 
 
 def test_a_bucket_is_emptied_over_several_pages(account: Account, installer: Installer) -> None:

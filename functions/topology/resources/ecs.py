@@ -68,7 +68,8 @@ def elements(scope: Scope, item: Item) -> Iterator[Element]:
         yield Relation(arn, HOST, host)
     tasks: dict[str, list[Item]] = defaultdict(list)
     for task in item.get("Tasks") or ():
-        if task.get("lastStatus") == "STOPPED":
+        # The listing has those that are to run; one that was stopped since may be described still.
+        if task.get("desiredStatus") == "STOPPED":
             continue
         tasks[task.get("group", "")].append(task)
         named = {"Name": task_name(task), "URN": task_urns(task)}

@@ -1,0 +1,177 @@
+"""The documents of policies/ have every action that the scripts take, and no other: proven behind an IAM gate.
+
+What CloudFormation does counts as done by whoever runs the script, as in AWS, with what AWS's own resource handlers ask
+for besides. The gate knows actions; that they fit their resources and conditions is the IAM linter's to say.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.account import quotas
+from tests.installers.conftest import Run
+from tests.installers.gated import POLICIES, Gated, actions, gated, policy
+from tools.check_template import policy_findings
+from tools.installer_policies import documents
+
+UNINSTALL = {"Install": "Uninstall", "TopoCronInstall": "TopoCronUninstall", "TopoCronMinimal": "TopoCronUninstall"}
+# What no run below takes, and why it is there all the same.
+NOT_TAKEN = {
+    "sts:GetCallerIdentity": "AWS refuses it to nobody; listed for those who read the document",
+    "lambda:RemovePermission": "takes back the last resource of a minimal stack, when one of a later release fails",
+    "lambda:DeleteFunctionEventInvokeConfig": "takes back an early resource; AWS's handler deletes it by the function",
+}
+# What is told in a note, with the script going on: the installation is complete without.
+NOTED = {"lambda:InvokeFunction", "iam:SimulatePrincipalPolicy"}
+
+
+@pytest.fixture(scope="module")
+def behind(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gated]:
+    """The scripts behind the gate, and what a user may bring."""
+    with gated(release, tmp_path_factory.mktemp("former") / "release") as opened:
+        yield opened
+
+
+def brought(behind: Gated) -> dict[str, list[str]]:
+    """The options that name what the user has, for each document."""
+    client = behind.account.client
+    allows = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    boundary = client("iam").create_policy(PolicyName="bounds", PolicyDocument=json.dumps(allows))["Policy"]["Arn"]
+    role = client("iam").create_role(RoleName="stackstate-topo-mine", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    for name in ("stackstate-topo-mine", "trails"):
+        client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    client("cloudtrail").create_trail(Name="theirs", S3BucketName="trails")
+    client("cloudtrail").start_logging(Name="theirs")
+    vpc = client("ec2").create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    subnet = client("ec2").create_subnet(VpcId=vpc, CidrBlock="10.1.0.0/24")["Subnet"]["SubnetId"]
+    group = client("ec2").create_security_group(VpcId=vpc, GroupName="out", Description="out")["GroupId"]
+    network = [f"--subnets={subnet}", f"--security-groups={group}"]
+    key = ["--kms-key=" + client("kms").create_key()["KeyMetadata"]["Arn"]]
+    own = ["--topo-cron-bucket=stackstate-topo-mine", f"--topo-cron-role={role}", "--topo-cron-only"]
+    return {
+        "bound": [f"--permissions-boundary={boundary}"],
+        "Install": [*network, *key, "--regions=eu-west-1,eu-central-1", "--forwarding-accounts=111122223333"],
+        "TopoCronInstall": [*network, *key, "--topo-cron-only"],
+        "TopoCronMinimal": [*network, *key, *own],
+    }
+
+
+def succeed(run: Run) -> None:
+    assert run.status == 0, run.output
+
+
+@pytest.fixture(scope="module")
+def taken(behind: Gated) -> dict[str, set[str]]:
+    """The actions that the life of an installation takes, by document; no run of it may fail."""
+    options = brought(behind)
+    bound, unbound = options.pop("bound"), ["--permissions-boundary="]
+    for document, given in options.items():
+        everything = [*given, "--trail=create"] if document == "Install" else given
+        succeed(behind.run(document, "install.sh", "--dry-run", *given))
+        succeed(behind.run(document, "install.sh", *everything, *unbound, former=True))
+        behind.account.client("secretsmanager").delete_secret(SecretId="stackstate-topo-gated")
+        quotas.CONCURRENT_EXECUTIONS = 100
+        bare = ["--log-retention=30", "--kms-key=", "--subnets=", "--security-groups="]
+        succeed(behind.run(document, "install.sh", *everything, *bound, *bare))
+        quotas.CONCURRENT_EXECUTIONS = 1000
+        if document != "TopoCronMinimal":
+            succeed(behind.run(document, "install.sh", "--topo-cron-only", *unbound))
+        if document == "Install":
+            succeed(behind.run(document, "install.sh", *everything))
+        else:
+            # A right that is missing near the end has everything before it taken back.
+            succeed(behind.run(UNINSTALL[document], "uninstall.sh", "gated"))
+            failed = behind.run(document, "install.sh", *given, without="lambda:AddPermission")
+            assert "lambda:AddPermission" in failed.output, failed.output
+        leave_something(behind)
+        succeed(behind.run(UNINSTALL[document], "uninstall.sh", "gated"))
+    return behind.gate.used
+
+
+def leave_something(behind: Gated) -> None:
+    """Let buckets hold what takes rights of its own to remove."""
+    s3 = behind.account.client("s3")
+    for bucket in [b["Name"] for b in s3.list_buckets()["Buckets"] if b["Name"].startswith("stackstate-topo-gated")]:
+        s3.create_multipart_upload(Bucket=bucket, Key="broken off")
+
+
+@pytest.mark.parametrize("document", [*UNINSTALL, "Uninstall", "TopoCronUninstall"])
+def test_a_document_has_what_the_scripts_take_and_no_other_action(taken: dict[str, set[str]], document: str) -> None:
+    assert taken[document] - actions(document) == set()
+    assert actions(document) - taken[document] - NOT_TAKEN.keys() == set()
+
+
+DIRECT = sorted(
+    {
+        "cloudformation:CreateChangeSet", "cloudformation:DescribeStacks", "cloudformation:ExecuteChangeSet",
+        "cloudformation:GetTemplateSummary", "cloudformation:TagResource", "lambda:GetAccountSettings",
+        "lambda:GetFunctionConfiguration", "s3:CreateBucket", "s3:GetBucketTagging", "s3:GetObject",
+        "s3:ListAllMyBuckets", "s3:ListBucket", "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging",
+        "s3:PutEncryptionConfiguration", "s3:PutObject", "secretsmanager:CreateSecret",
+        "secretsmanager:DescribeSecret", "secretsmanager:TagResource",
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("action", DIRECT)
+def test_without_a_right_the_installation_fails_and_names_it(behind: Gated, action: str) -> None:
+    run = behind.run("TopoCronInstall", "install.sh", "--topo-cron-only", "--skip-rights-check", without=action)
+
+    assert run.status == 1, run.output
+    assert action in run.output
+    assert "policies/" in run.output or "The right" in run.output
+
+
+def test_asked_beforehand_aws_names_all_rights_that_are_missing(behind: Gated) -> None:
+    for document in ("Install", "TopoCronInstall", "TopoCronMinimal"):
+        behind.gate.policies["NOBODY"] = [
+            {"Statement": [{"Effect": "Allow", "Action": ["cloudformation:DescribeStacks", "iam:Simulate*"]}]}
+        ]
+        options = {"Install": [], "TopoCronInstall": ["--topo-cron-only"]}.get(
+            document, ["--topo-cron-only", "--topo-cron-bucket=b", "--topo-cron-role=arn:aws:iam::123456789012:role/r"]
+        )
+
+        run = behind.installer.install("nobody", *options, AWS_ACCESS_KEY_ID="NOBODY", leave_out=["--trail=none"])
+
+        assert run.status == 1
+        named = {line.strip() for line in run.output.splitlines() if line.startswith("  ")}
+        assert named == actions(document) - {"cloudformation:DescribeStacks", *NOTED - {"lambda:InvokeFunction"}} - {
+            "sts:GetCallerIdentity"
+        }
+        assert f"policies/StackStateIntegrationPolicy{document}.json has all of them" in run.output
+
+
+@pytest.mark.parametrize("action", ["tag:GetResources", "iam:ListRoles", "s3:ListAllMyBuckets", "events:ListRules"])
+def test_without_a_right_nothing_is_said_to_be_gone(behind: Gated, action: str) -> None:
+    succeed(behind.run("TopoCronInstall", "install.sh", "--topo-cron-only"))
+
+    run = behind.run("TopoCronUninstall", "uninstall.sh", "gated", without=action)
+
+    assert run.status == 1
+    assert action in run.output
+    succeed(behind.run("TopoCronUninstall", "uninstall.sh", "gated"))
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.glob("*.json")), ids=lambda path: path.stem)
+def test_a_document_is_valid_in_every_partition_and_small_enough(path: Path) -> None:
+    document = json.loads(path.read_text())
+
+    assert policy_findings(path.stem, document) == []
+    resources = [statement["Resource"] for statement in document["Statement"]]
+    listed = [one for entry in resources for one in ([entry] if isinstance(entry, str) else entry)]
+    assert not [one for one in listed if one != "*" and not one.startswith("arn:*:")]
+    # AWS counts a managed policy without its white space.
+    assert len(json.dumps(document, separators=(",", ":"))) <= 6144
+
+
+def test_the_documents_are_as_generated() -> None:
+    assert {name: (POLICIES / name).read_text() for name in documents()} == documents()
+
+
+def test_no_document_allows_everything_of_a_service() -> None:
+    for document in [*UNINSTALL, "Uninstall", "TopoCronUninstall"]:
+        assert not [
+            action for statement in policy(document)["Statement"] for action in statement["Action"] if "*" in action
+        ]

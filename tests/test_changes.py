@@ -1,0 +1,225 @@
+"""A delta says what is there and what ended, completely, and in the order in which it was true."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.model import Thing
+from tests.trust import World
+from topology.later import DELAYS, LAST_LOOK
+from topology.records import Record
+
+
+def thing(*ends: str, shares: str = "", version: int = 1) -> Thing:
+    return Thing(version, ends, shares)
+
+
+@pytest.fixture
+def account(world: World) -> World:
+    """An account with something of everything, after its first snapshot."""
+    world.change("ec2.group", "web", thing(), told=False)
+    world.change("ec2.group", "db", thing(), told=False)
+    world.change("ec2.instance", "a", thing("web", "db", shares="admin"), told=False)
+    world.change("ec2.instance", "b", thing("web", shares="admin"), told=False)
+    world.change("sqs.queue", "orders", thing("a"), told=False)
+    world.change("cloudformation.stack", "shop", thing("orders"), told=False)
+    world.run().advance()
+    world.drain()
+    world.settled()
+    return world
+
+
+def heard(world: World) -> None:
+    world.hear()
+    world.drain()
+
+
+def deleted(world: World, start: int) -> set[str]:
+    """What the deltas from this record on delete."""
+    return {orjson.loads(text) for data in world.kinesis.written[start:] for text in Record.decode(data).lines.deletes}
+
+
+def test_a_relation_that_an_item_no_longer_has_ends_and_nothing_else(account: World) -> None:
+    start = len(account.kinesis.written)
+    account.change("ec2.instance", "a", thing("web", shares="admin", version=2))
+    heard(account)
+
+    assert deleted(account, start) == {"instance/a-uses service-group/db"}
+    account.settled()
+
+
+def test_a_relation_that_only_an_earlier_delta_told_of_ends(account: World) -> None:
+    account.change("ec2.instance", "b", thing("web", "db", shares="admin", version=2))
+    heard(account)
+    account.change("ec2.instance", "b", thing("web", shares="admin", version=3))
+    heard(account)
+
+    account.settled()
+
+
+def test_what_an_item_shares_stays_until_the_last_that_has_it_is_gone(account: World) -> None:
+    account.change("ec2.instance", "b", None)
+    heard(account)
+    assert "profile/admin" in account.receiver.components()
+
+    account.change("ec2.instance", "a", None)
+    heard(account)
+    assert "profile/admin" not in account.receiver.components()
+    account.settled()
+
+
+def test_both_that_share_something_may_go_at_once(account: World) -> None:
+    account.change("ec2.instance", "a", None)
+    account.change("ec2.instance", "b", None)
+    heard(account)
+
+    account.settled()
+
+
+def test_with_a_component_go_the_relations_that_other_scopes_have_to_it(account: World) -> None:
+    start = len(account.kinesis.written)
+    account.change("ec2.instance", "a", None)
+    heard(account)
+
+    assert deleted(account, start) == {
+        "instance/a",
+        "instance/a-uses service-group/web",
+        "instance/a-uses service-group/db",
+        "queue/orders-uses service-instance/a",
+    }
+
+
+def test_with_a_thing_goes_what_its_stack_had_to_it(account: World) -> None:
+    start = len(account.kinesis.written)
+    account.change("sqs.queue", "orders", None)
+    heard(account)
+
+    assert "stack/shop-has resource-queue/orders" in deleted(account, start)
+
+
+def test_with_a_stack_that_only_events_told_of_go_its_links(account: World) -> None:
+    account.change("cloudformation.stack", "new", thing("orders"))
+    heard(account)
+    start = len(account.kinesis.written)
+    account.change("cloudformation.stack", "new", None)
+    heard(account)
+
+    assert deleted(account, start) == {"stack/new", "stack/new-has resource-queue/orders"}
+
+
+def test_what_refers_to_a_thing_that_comes_back_is_told_again(account: World) -> None:
+    account.change("sqs.queue", "orders", None)
+    heard(account)
+    assert "stack/shop-has resource-queue/orders" not in account.receiver.relations()
+
+    account.change("sqs.queue", "orders", thing("a", version=2))
+    heard(account)
+    account.settled()
+    assert "stack/shop-has resource-queue/orders" in account.receiver.relations()
+
+
+def test_what_was_told_is_replayed_with_what_was_read(account: World) -> None:
+    account.change("sqs.queue", "new", thing("b"))
+    account.change("sqs.queue", "orders", None)
+    heard(account)
+    account.cloud.faults["sqs"] = "denied", 0
+    account.run().advance()
+    account.drain()
+
+    assert account.ledgers[-1].closed
+    account.settled()
+
+
+def test_a_scope_that_cannot_be_read_ends_nothing_and_its_messages_come_again(account: World) -> None:
+    start = len(account.kinesis.written)
+    account.change("ec2.instance", "a", None)
+    account.change("sqs.queue", "orders", thing("b", version=2))
+    account.cloud.faults["ec2"] = "throttled", 0
+
+    process = account.look(list(account.queue))
+    assert process
+    process.advance()
+
+    assert deleted(account, start) == {"queue/orders-uses service-instance/a"}
+    assert [orjson.loads(one["body"])["detail"]["eventName"] for one in account.queue] == ["Delete instance"]
+    account.mend()
+    heard(account)
+    account.settled()
+
+
+@pytest.mark.parametrize("steps", range(1, 14))
+def test_whoever_was_overtaken_looks_once_more(account: World, steps: int) -> None:
+    account.change("ec2.instance", "a", thing("web", version=2))
+    first = account.look(list(account.queue), 0)
+    assert first
+    first.advance(steps)
+    account.change("ec2.instance", "a", thing("web", "db", version=3))
+    second = account.look(list(account.queue), 1)
+    assert second
+    second.advance()
+    first.advance()
+    account.drain()
+
+    account.settled()
+
+
+def test_who_is_overtaken_time_and_again_leaves_it_to_the_queue(
+    account: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("topology.changes.LOOKS", 1)
+    account.change("ec2.instance", "a", thing("web", version=2))
+    account.cloud.requests = 0
+    [message] = account.queue
+    first = account.look([message], 0)
+    assert first
+    while not account.cloud.requests:
+        first.advance(1)
+    account.change("ec2.instance", "a", thing("web", "db", version=3))
+    second = account.look(list(account.queue), 1)
+    assert second
+    second.advance()
+    assert account.queue == []
+    first.advance()
+
+    assert account.queue == [message]
+    heard(account)
+    account.settled()
+
+
+def test_what_was_just_created_is_looked_at_again_with_growing_delays_and_not_for_ever(account: World) -> None:
+    account.change("sqs.queue", "new", thing())
+    account.change("sqs.queue", "new", None, told=False)
+    delays: list[int] = []
+    send = account.send_message_batch
+
+    def noting(**request: Any) -> Any:
+        delays.extend(entry["DelaySeconds"] for entry in request["Entries"])
+        return send(**request)
+
+    account.send_message_batch = noting  # type: ignore[method-assign]
+    start = len(account.kinesis.written)
+    heard(account)
+
+    assert delays == list(DELAYS[:LAST_LOOK])
+    assert deleted(account, start) == {"queue/new"}
+
+
+def test_where_the_stream_cannot_be_read_changes_are_told_all_the_same(account: World) -> None:
+    account.change("ec2.instance", "a", thing("web", "db", version=2, shares="admin"))
+    account.kinesis.unreadable = ["Expired"] * 5
+    heard(account)
+
+    account.settled()
+
+
+def test_state_that_is_lost_costs_only_what_ended(account: World) -> None:
+    account.bucket.objects.clear()
+    account.change("ec2.instance", "a", thing("web", version=2))
+    heard(account)
+
+    assert account.receiver.components()["instance/a"] == {"Version": 2}
+    assert "instance/a-uses service-group/db" in account.receiver.relations()
+    account.run().advance()
+    account.drain()
+    account.settled()
