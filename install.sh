@@ -63,6 +63,14 @@ What is installed
   --schedule EXPRESSION     when snapshots are taken (default: rate(1 hour))
   --api-share PERCENT       of AWS's documented request rates that may be used
                             (default: 80)
+  --replay-max-age HOURS    how long an earlier reading may stand in for what
+                            cannot be read (default: 24)
+  --brake PERCENT           a snapshot that would remove more than this waits
+                            for the next one to agree (default: 50)
+  --spread                  let Step Functions spread a snapshot over many
+                            invocations, for accounts too large for one; takes
+                            policies/StackStateIntegrationPolicySpread.json, too
+  --spread-concurrency N    how many of them at a time (default: 8)
   --name-suffix -NAME       added to all names, for a second installation here
   --architecture NAME       arm64 (default) or x86_64
   --instance-type TYPE      of the topology instance (default: aws)
@@ -107,6 +115,7 @@ take_flag() {
     --skip-receiver-check) skip_receiver_check=yes ;;
     --skip-rights-check) skip_rights_check=yes ;;
     --no-masking) parameters+=("MaskValues=false") ;;
+    --spread) parameters+=("SpreadSnapshots=true") ;;
     --no-dashboard) parameters+=("Dashboard=false") ;;
     --skip-tls-verify) parameters+=("SkipTlsVerify=true") ;;
     *) return 1 ;;
@@ -128,6 +137,9 @@ take_option() {
     --forwarding-accounts) parameters+=("Accounts=$2") ;;
     --api-share) parameters+=("ApiSharePercent=$2") ;;
     --schedule) parameters+=("ScheduleExpression=$2") ;;
+    --replay-max-age) parameters+=("ReplayMaxAgeHours=$2") ;;
+    --brake) parameters+=("BrakePercent=$2") ;;
+    --spread-concurrency) parameters+=("SpreadConcurrency=$2") ;;
     --instance-type) parameters+=("StackStateInstanceType=$2") ;;
     --instance-url) parameters+=("StackStateInstanceUrl=$2") ;;
     --topo-cron-role) parameters+=("TopoCronRoleArn=$2") ;;

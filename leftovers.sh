@@ -50,7 +50,7 @@ named() {
   done
   with_type AWS::S3::Bucket "^$lower-(statebucket|trailbucket)-"
   try iam list-roles --query "Roles[?starts_with(RoleName, 'stackstate-topo-')].RoleName" >"$work/names" || return
-  with_type AWS::IAM::Role "^($stack-(TopoCron|TopoCwEvents|TopoPublisher)|stackstate-topo-forward-$id-Forward)Role-"
+  with_type AWS::IAM::Role "^($stack-(TopoCron|TopoCwEvents|TopoPublisher|SnapshotSchedule|SnapshotStateMachine)|stackstate-topo-forward-$id-Forward)Role-"
   try iam list-policies --scope Local \
     --query "Policies[?starts_with(PolicyName, '$stack-')].Arn" >"$work/names" || return
   with_type AWS::IAM::ManagedPolicy "/$stack-(Read|Key|Network)Policy-"

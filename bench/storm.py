@@ -115,15 +115,21 @@ def changes(stage: Stage, events: int) -> Iterator[None]:
 # --------------------------------------------------------------------------------------------------------- the storm
 
 
-def storm(events: int, throttle_rate: float = 0.0) -> Storm:
-    """A storm of about so many events on an account of its own, of which AWS throttles a part of all calls."""
+def storm(events: int, throttle_rate: float = 0.0, *, at_once: bool = False) -> Storm:
+    """A storm of about so many events on an account of its own.
+
+    Args:
+        events: about how many.
+        throttle_rate: the part of all calls that AWS throttles.
+        at_once: the events are all in the queue before the first is taken out.
+    """
     with ExitStack() as stack:
         server = stack.enter_context(serving(ACCOUNT, SCALE))
         receiver = stack.enter_context(running_receiver(keys=(KEY,)))
         stage = Stage(server, receiver, stack)
         stage.snapshot()
         server.ask("/__config", {"throttle_rate": throttle_rate})
-        found = ridden_out(stage, events)
+        found = ridden_out(stage, events, at_once=at_once)
         server.ask("/__config", {"throttle_rate": 0})
         stage.deliver()
         instance = receiver.topologies.instances["aws", ACCOUNT_ID]
@@ -135,7 +141,7 @@ def storm(events: int, throttle_rate: float = 0.0) -> Storm:
         return found
 
 
-def ridden_out(stage: Stage, events: int) -> Storm:
+def ridden_out(stage: Stage, events: int, *, at_once: bool) -> Storm:
     """Make the changes, and follow them until the queue is empty."""
     found, messages = Storm(), Messages(stage)
     stage.server.ask("/__events")
@@ -147,7 +153,8 @@ def ridden_out(stage: Stage, events: int) -> Storm:
     with ThreadPoolExecutor(PROCESSES + 1) as pool:
         caller = pool.submit(deque, changes(stage, events), 0)
         while not caller.done() or busy or messages or messages.later(PATIENCE_SECONDS):
-            messages.collect()
+            if not at_once or caller.done():
+                messages.collect()
             while idle and messages.due:
                 worker, batch = idle.popleft(), messages.batch()
                 busy[pool.submit(worker, {"Records": batch})] = worker, batch

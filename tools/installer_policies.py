@@ -22,6 +22,7 @@ DOCUMENTS = {
     "M": "StackStateIntegrationPolicyTopoCronMinimal",  # with a bucket and a role of one's own
     "U": "StackStateIntegrationPolicyUninstall",
     "V": "StackStateIntegrationPolicyTopoCronUninstall",
+    "S": "StackStateIntegrationPolicySpread",  # besides one of the others, for those who use --spread
 }
 OUR_FUNCTIONS = {"ArnLike": {"lambda:FunctionArn": "arn:*:lambda:*:*:function:stackstate-topo-*"}}
 TO_OUR_SERVICES = {"StringEquals": {"iam:PassedToService": ["events.amazonaws.com", "lambda.amazonaws.com"]}}
@@ -49,13 +50,27 @@ class Statement:
 
 STATEMENTS = [
     Statement(
+        "SpreadSnapshots",
+        "arn:*:states:*:*:stateMachine:stackstate-topo-*",
+        {
+            "S": "states:CreateStateMachine states:DeleteStateMachine states:DescribeStateMachine "
+            "states:ListTagsForResource states:TagResource states:UntagResource states:UpdateStateMachine",
+        },
+    ),
+    Statement(
+        "HandRolesToStepFunctions",
+        "arn:*:iam::*:role/*stackstate-topo-*",
+        {"S": "iam:PassRole"},
+        {"StringEquals": {"iam:PassedToService": "states.amazonaws.com"}},
+    ),
+    Statement(
         "SeeWhatIsThere",
         "*",
         {
-            "ICMUV": "cloudformation:DescribeStacks cloudwatch:DescribeAlarms logs:DescribeLogGroups "
-            "s3:ListAllMyBuckets sts:GetCallerIdentity",
+            "ICMUV": "cloudformation:DescribeStacks logs:DescribeLogGroups s3:ListAllMyBuckets sts:GetCallerIdentity",
             "ICM": "cloudformation:GetTemplateSummary lambda:GetAccountSettings",
-            "I": "cloudtrail:DescribeTrails cloudtrail:GetEventSelectors cloudtrail:GetTrailStatus",
+            "I": "cloudtrail:DescribeTrails events:PutPermission",
+            "IU": "events:RemovePermission",
             "UV": "events:ListRules iam:ListPolicies iam:ListRoles tag:GetResources",
         },
     ),
@@ -228,37 +243,31 @@ STATEMENTS = [
     ),
     Statement(
         "Rules",
-        "arn:*:events:*:*:rule/stackstate-topo-*",
+        ["arn:*:events:*:*:event-bus/default", "arn:*:events:*:*:rule/stackstate-topo-*"],
         {
+            "IU": "events:DescribeEventBus",
             "ICMUV": "events:DeleteRule events:DescribeRule events:ListTargetsByRule events:RemoveTargets",
             "ICM": "events:PutRule events:PutTargets events:TagResource events:UntagResource",
         },
     ),
     Statement(
-        "EventBus",
-        "arn:*:events:*:*:event-bus/default",
+        "AlarmsAndDashboards",
+        ["arn:*:cloudwatch:*:*:alarm:stackstate-topo-*", "arn:*:cloudwatch::*:dashboard/stackstate-topo-*"],
         {
-            "IU": "events:DescribeEventBus events:RemovePermission",
-            "I": "events:PutPermission",
-        },
-    ),
-    Statement(
-        "Alarms",
-        "arn:*:cloudwatch:*:*:alarm:stackstate-topo-*",
-        {
-            "ICMUV": "cloudwatch:DeleteAlarms",
-            "ICM": "cloudwatch:ListTagsForResource cloudwatch:PutMetricAlarm cloudwatch:TagResource "
+            "ICMUV": "cloudwatch:DeleteAlarms cloudwatch:DeleteDashboards cloudwatch:GetDashboard",
+            "ICM": "cloudwatch:DescribeAlarms cloudwatch:ListTagsForResource "
+            "cloudwatch:PutDashboard cloudwatch:PutMetricAlarm cloudwatch:TagResource "
             "cloudwatch:UntagResource",
         },
     ),
+    # Other people's trails may bring the events as well.
     Statement(
-        "Dashboards",
-        "arn:*:cloudwatch::*:dashboard/stackstate-topo-*",
-        {
-            "ICMUV": "cloudwatch:DeleteDashboards cloudwatch:GetDashboard",
-            "ICM": "cloudwatch:PutDashboard",
-        },
+        "SeeTrails",
+        "arn:*:cloudtrail:*:*:trail/*",
+        {"I": "cloudtrail:GetEventSelectors cloudtrail:GetTrailStatus"},
     ),
+    # All of them: an alarm that is gone has no name to ask for.
+    Statement("SeeAlarms", "arn:*:cloudwatch:*:*:alarm:*", {"UV": "cloudwatch:DescribeAlarms"}),
     Statement(
         "Trail",
         "arn:*:cloudtrail:*:*:trail/stackstate-topo-*",

@@ -137,7 +137,7 @@ class Engine:
             return
         self._status(stack, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         wanted = plan.scope.resources()
-        obsolete += [r for name, r in reversed(stack.resources.items()) if name not in wanted]
+        obsolete += [r for r in _last_first(stack, before) if r.logical_id not in wanted]
         for resource in obsolete:
             self._remove(stack, resource)
             if stack.resources.get(resource.logical_id) is resource:
@@ -221,7 +221,7 @@ class Engine:
     def _remove_all(self, stack: Stack, retain: tuple[str, ...]) -> str:
         """Remove everything, last first; what could not be removed, in AWS's words, or nothing."""
         failed = []
-        for resource in list(reversed(stack.resources.values())):
+        for resource in _last_first(stack, stack.plan):
             if resource.logical_id in retain:
                 self._resource_status(stack, resource, "DELETE_SKIPPED")
             elif not self._remove(stack, resource):
@@ -369,3 +369,9 @@ def _why(error: Exception) -> str:
     status, request = facts.get("HTTPStatusCode"), facts.get("RequestId", uuid.uuid4())
     message = answer["Error"].get("Message") or answer["Error"]["Code"]
     return f"{message} (Operation: {error.operation_name}, Status Code: {status}, Request ID: {request})"
+
+
+def _last_first(stack: Stack, plan: Plan | None) -> list[Resource]:
+    """The stack's resources, each before those that it refers to (after updates, their order does not tell)."""
+    order = {name: number for number, name in enumerate(plan.scope.resources())} if plan else {}
+    return sorted(stack.resources.values(), key=lambda resource: order.get(resource.logical_id, -1), reverse=True)
