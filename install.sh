@@ -79,7 +79,9 @@ What is installed
 What it uses of yours
   --topo-cron-bucket NAME   an existing bucket, in place of new ones
   --topo-cron-role ARN      an existing role for topo-cron, with the policy
-                            policies/sts-topo-cron-policy.json
+                            policies/sts-topo-cron-policy.json, and those
+                            rights of sts-topo-cron-run-policy.json that the
+                            installation needs
   --permissions-boundary ARN  managed policy that bounds every role
   --role-path PATH          IAM path of the roles (default: /)
   --kms-key ARN             key for the stream, the bucket and the secret

@@ -2,7 +2,7 @@
 
     python -m bench.invoked topo_cwevents
 
-An answer is a line of JSON: the handler's result, the seconds that it took, and the process's memory after it.
+An answer is a line of JSON: the handler's result, or its failure, the seconds that it took, and the memory after it.
 """
 
 import importlib
@@ -50,8 +50,13 @@ def main() -> None:
     arn = f"arn:aws:lambda:{os.environ['AWS_REGION']}:123456789012:function:{function}"
     for line in sys.stdin:
         began = time.monotonic()
-        result = handler(json.loads(line), Context(function, arn, float(os.environ["BENCH_TIMEOUT_SECONDS"])))
-        answer = {"result": result, "seconds": time.monotonic() - began, "memory_mb": memory_mb()}
+        result, failure = None, ""
+        try:
+            result = handler(json.loads(line), Context(function, arn, float(os.environ["BENCH_TIMEOUT_SECONDS"])))
+        except Exception as error:  # noqa: BLE001  as Lambda does: the process goes on, and what it was given comes again
+            failure = f"{type(error).__name__}: {error}"
+        took = time.monotonic() - began
+        answer = {"result": result, "failure": failure, "seconds": took, "memory_mb": memory_mb()}
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any
 
@@ -31,6 +32,10 @@ RECEIVES = 5
 TIMEOUT_SECONDS = 120
 
 
+class Failed(Exception):
+    """A handler that raised something."""
+
+
 class Invoked:
     """A process of a function."""
 
@@ -47,7 +52,7 @@ class Invoked:
         )
 
     def __call__(self, event: dict[str, Any]) -> Any:
-        """Invoke it. Raises RuntimeError if the process ended."""
+        """Invoke it. Raises Failed if the handler does, RuntimeError if the process ended."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(event) + "\n")
@@ -57,6 +62,8 @@ class Invoked:
             raise RuntimeError(f"the function ended with {self._process.wait()}")
         answer = json.loads(line)
         self.memory_mb.append(answer["memory_mb"])
+        if answer["failure"]:
+            raise Failed(answer["failure"])
         return answer["result"]
 
     def close(self) -> None:
@@ -171,6 +178,8 @@ class Messages:
         self.events = 0
         self.repeated = 0
         self.lost: list[str] = []
+        self.failures: list[str] = []
+        """What handlers raised."""
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -210,9 +219,13 @@ class Messages:
         self._receives.update(one["messageId"] for one in found)
         return found
 
-    def again(self, batch: Sequence[dict[str, Any]], failed: Sequence[dict[str, str]]) -> None:
+    def settle(self, batch: Sequence[dict[str, Any]], invocation: Future[Any]) -> None:
         """Have the messages of a batch come again that failed; what came too often is lost to the dead letters."""
-        names = {one["itemIdentifier"] for one in failed}
+        try:
+            names = {one["itemIdentifier"] for one in invocation.result()["batchItemFailures"]}
+        except Failed as failure:
+            self.failures.append(str(failure))
+            names = {one["messageId"] for one in batch}
         for message in (one for one in batch if one["messageId"] in names):
             if self._receives[message["messageId"]] >= RECEIVES:
                 self.lost.append(message["body"])

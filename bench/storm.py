@@ -51,6 +51,8 @@ class Storm:
     """Messages that came again."""
     lost: list[str] = field(default_factory=list)
     """Messages that came too often."""
+    failures: list[str] = field(default_factory=list)
+    """What the function raised; its batch came again."""
     memory_mb: list[list[float]] = field(default_factory=list)
     """After every batch, by process."""
     refused: list[dict[str, Any]] = field(default_factory=list)
@@ -161,7 +163,7 @@ def ridden_out(stage: Stage, events: int, *, at_once: bool) -> Storm:
                 found.batches += 1
             for future in wait(busy, 0.2, FIRST_COMPLETED).done if busy else ():
                 worker, batch = busy.pop(future)
-                messages.again(batch, future.result()["batchItemFailures"])
+                messages.settle(batch, future)
                 idle.append(worker)
             if not busy:
                 time.sleep(0.2)
@@ -174,6 +176,7 @@ def ridden_out(stage: Stage, events: int, *, at_once: bool) -> Storm:
         if made and name.partition(":")[2].startswith(READS) and name not in OWN_CALLS:
             found.calls[name] = made
     found.events, found.repeated, found.lost = messages.events, messages.repeated, messages.lost
+    found.failures = messages.failures
     found.memory_mb = [worker.memory_mb for worker in stage.workers]
     return found
 
@@ -191,7 +194,7 @@ def main(arguments: Sequence[str]) -> None:
             storms[rate] = storm(options.events, rate)
     console.print(table(storms))
     for rate, one in storms.items():
-        for line in (*one.corrections, *one.lost, *one.refused):
+        for line in (*one.corrections, *one.lost, *one.failures, *one.refused):
             console.print(f"at {rate:.0%}: {line}")
 
 

@@ -19,6 +19,7 @@ def calm() -> Storm:
 def test_every_event_of_a_storm_counts(calm: Storm) -> None:
     assert calm.events >= 0.9 * EVENTS
     assert calm.batches > 2
+    assert calm.failures == []
     assert calm.lost == []
     assert calm.refused == []
 

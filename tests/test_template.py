@@ -399,3 +399,18 @@ def test_the_version_is_that_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert TEMPLATE["Mappings"]["Agent"]["Release"]["Version"] == project["version"]
+
+
+def actions(statements: list[dict[str, Any]]) -> set[str]:
+    listed = [one["Action"] if isinstance(one["Action"], list) else [one["Action"]] for one in statements]
+    return {action for of_one in listed for action in of_one}
+
+
+def test_a_role_of_the_users_gets_what_the_stack_would_give_it() -> None:
+    offered = actions(json.loads((ROOT / "policies/sts-topo-cron-run-policy.json").read_text())["Statement"])
+    given: set[str] = set()
+    for mode in (FULL, MINIMAL):
+        for policy in resources(mode)["TopoCronRole"]["Properties"]["Policies"]:
+            given |= actions(policy["PolicyDocument"]["Statement"])
+
+    assert offered == given
