@@ -154,8 +154,10 @@ def ridden_out(stage: Stage, events: int, *, at_once: bool) -> Storm:
     idle = deque(stage.workers)
     with ThreadPoolExecutor(PROCESSES + 1) as pool:
         caller = pool.submit(deque, changes(stage, events), 0)
-        while not caller.done() or busy or messages or messages.later(PATIENCE_SECONDS):
-            if not at_once or caller.done():
+        more = True
+        while more:
+            over = caller.done()
+            if over or not at_once:
                 messages.collect()
             while idle and messages.due:
                 worker, batch = idle.popleft(), messages.batch()
@@ -167,6 +169,7 @@ def ridden_out(stage: Stage, events: int, *, at_once: bool) -> Storm:
                 idle.append(worker)
             if not busy:
                 time.sleep(0.2)
+            more = not over or bool(busy) or bool(messages) or messages.later(PATIENCE_SECONDS)
         caller.result()
     found.seconds = time.monotonic() - began
     report = stage.server.ask("/__calls")

@@ -274,7 +274,7 @@ class World:
 
         def ended(how: str) -> None:
             self._failed_run = name if how else ""
-            self.unclosed |= bool(how) or not self.ledgers[-1].closed
+            self.unclosed |= bool(how) or self.ledgers[-1].held_back is not None
 
         process = self._started(work, ended)
         process.began = -1

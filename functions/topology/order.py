@@ -84,12 +84,12 @@ def planned(records: Iterable[Numbered], open_: Mapping[tuple[str, str], Progres
 
 
 def _without(lines: Lines, touched: frozenset[bytes]) -> Lines:
-    """The lines without the upserts of what deltas told more recently."""
+    """The lines without what deltas told more recently."""
     left = (
         [text for text in lines.components if id_of(text) not in touched],
         [text for text in lines.relations if id_of(text) not in touched],
     )
-    return Lines(*left, lines.deletes, lines.events)
+    return Lines(*left, [id_ for id_ in lines.deletes if id_ not in touched], lines.events)
 
 
 def collapsed(steps: Sequence[Step]) -> Sequence[Step]:

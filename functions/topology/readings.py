@@ -328,6 +328,12 @@ def census(records: Iterable[bytes]) -> Census:
     return Census(components, Counter({type_.decode(): count for type_, count in relations.items()}))
 
 
+def ids_of(records: Iterable[bytes]) -> set[bytes]:
+    """Ids of all elements in encoded records, as JSON texts. Raises RecordError."""
+    lines = [Record.decode(data).lines for data in records]
+    return {id_of(text) for one in lines for text in (*one.components, *one.relations)}
+
+
 def ends_of(text: bytes) -> list[tuple[bytes, bytes]]:
     """The ids of both ends, as JSON texts, of every relation in the text."""
     return ENDS.findall(text)

@@ -26,6 +26,7 @@ from topology.readings import (
     all_items,
     besides,
     census,
+    ids_of,
     noted,
     undrawn,
     with_deltas,
@@ -338,9 +339,22 @@ class Run:
                 for relation in found.names.relations(scope, link, known_only=True):
                     packer.add(relation)
         self._links = list(packer.records())
-        for id_ in suppressed:
+        for id_ in (*suppressed, *sorted(map(orjson.loads, self._ended()))):
             packer.add(Deleted(id_))
         return packer.records() + found.events
+
+    def _ended(self) -> set[bytes]:
+        """Ids, as JSON texts, of what complete scopes have no more, where only other scopes keep the snapshot open."""
+        scopes_alone = {one.open_because for one in self._outcomes}
+        if self.ledger.closed or not scopes_alone.issuperset(self.ledger.not_closed_because):
+            return set()
+        ended: set[bytes] = set()
+        for outcome in self._outcomes:
+            if outcome.line.complete and outcome.known:
+                ended |= ids_of(outcome.known) - ids_of(self._with_news(outcome))
+        for outcome in self._outcomes if ended else ():
+            ended -= ids_of(self._with_news(outcome))
+        return ended
 
     def end(self) -> None:
         """Keep the ledger, and forget what is over. Raises StorageFailed."""
