@@ -32,7 +32,7 @@ FORMER = {
     r"Sid: OnlyWithTls": "Sid: WithTls",
     r"'sqs:ListQueues', ": "",
     r"ReadWriteType: WriteOnly": "ReadWriteType: All",
-    r"IncludeGlobalServiceEvents: .*": "IncludeGlobalServiceEvents: false",
+    r"(IsMultiRegionTrail|IncludeGlobalServiceEvents): .*": r"\1: false",
     r"Version: 0\.1\.0": "Version: 0.0.9",
     r"    Tags:\n      Origin: Stackstate": "    Tags:\n      Former: Stackstate\n      Origin: Stackstate",
     r'"width": ?\d+': '"width": 3',
