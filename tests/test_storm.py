@@ -5,6 +5,9 @@ import pytest
 from bench.storm import Storm, storm
 
 EVENTS = 1200
+# Storms take minutes where others work on the machine.
+pytestmark = pytest.mark.timeout(900)
+
 # Where AWS takes many ids, so many events at least go into one call.
 EVENTS_PER_CALL = 20
 # What Python's allocator may keep of one batch.
