@@ -394,6 +394,9 @@ choose() {
   say "Installed in account $account, region $region:"
   awk -F '\t' '{ printf "  %-20s stack %s, instance %s %s\n", $1, $2, $3, $4 == "-" ? "" : $4 }' "$work/installations"
   if [ -n "$all" ]; then
+    if [ -z "$assume_yes" ] && [ ! -t 0 ]; then
+      fail "nothing was changed: nobody can be asked here. Give --yes with --all to remove all of them"
+    fi
     confirm "Remove all of them?" || fail "nothing was changed"
     return
   fi
