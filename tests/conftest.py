@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from tests.account import REGION, TestAccount
 from tests.trust import CLOCK, World, worlds
+from tools.pictures import chromium
 from topology.declare import Resource
 
 
@@ -58,3 +61,16 @@ def world() -> Iterator[World]:
         made = World()
         CLOCK[:] = [made]
         yield made
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=20_000)
+    with sync_playwright() as playwright:
+        options: dict[str, Any] = {"args": ["--no-sandbox", "--disable-background-networking"]}
+        try:
+            started = playwright.chromium.launch(executable_path=chromium(), **options)
+        except Error as error:
+            pytest.fail(f"there is no browser; 'make chromium' installs one: {error}")
+        yield started
+        started.close()

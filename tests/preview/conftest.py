@@ -11,7 +11,7 @@ import pytest
 from bench.__main__ import ACCOUNT
 from bench.measure import Server, serving
 from preview.__main__ import main
-from tests.page.conftest import browser, page  # noqa: F401  fixtures
+from tests.page.conftest import page  # noqa: F401  a fixture
 
 SCALE = 5
 WIDE = "300"  # columns: no table is wrapped
