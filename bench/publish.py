@@ -30,9 +30,10 @@ from bench.measure import ROOT, Run, measured, middle
 from topology.dead_letters import DeadLetters
 from topology.deliver import Delivery
 from topology.elements import Component, Relation
+from topology.packer import Packer
 from topology.progress import ProgressStore
 from topology.receiver import COMPRESSION_LEVEL, Connection, Receiver
-from topology.records import Packer, Record
+from topology.records import Record
 from topology.snapshot import marked
 
 COMPONENTS = 100_000

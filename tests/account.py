@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 
-from topology.collect import Account, Gone, Read, Unsettled, changes, snapshot
+from topology.collect import Account, Gone, Read, Unread, Unsettled, changes, snapshot
 from topology.declare import Resource
 from topology.elements import Component, Deleted, Incomplete, LeftOut, Relation, StackResource, Telemetry
 from topology.events import Meaning, meaning, merged
@@ -50,6 +50,10 @@ class Findings:
     def unsettled(self) -> list[Unsettled]:
         return [one for one in self.all if isinstance(one, Unsettled)]
 
+    @property
+    def unread(self) -> list[Unread]:
+        return [one for one in self.all if isinstance(one, Unread)]
+
     def of_type(self, type_: str) -> list[Component]:
         return [one for one in self.components.values() if one.type == type_]
 
@@ -81,7 +85,7 @@ def findings(account: Account, found: Sequence[Any], *, known_only: bool = True)
             case Deleted():
                 if one.id not in {element.id for element in every if isinstance(element, Component | Relation)}:
                     elements.append(one)
-            case Incomplete() | LeftOut() | Telemetry() | Unsettled():
+            case Incomplete() | LeftOut() | Telemetry() | Unread() | Unsettled():
                 elements.append(one)
     for read in reads:
         for link in (one.link for one in read.elements if isinstance(one, StackResource)):

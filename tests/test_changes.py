@@ -1,5 +1,7 @@
 """A delta says what is there and what ended, completely, and in the order in which it was true."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -7,6 +9,9 @@ import pytest
 
 from tests.model import Thing
 from tests.trust import World
+from topology.collect import Account, Change, Read, Touched, Unsettled, changes
+from topology.elements import Component
+from topology.events import merged
 from topology.later import DELAYS, LAST_LOOK
 from topology.records import Record
 
@@ -148,6 +153,64 @@ def test_a_scope_that_cannot_be_read_ends_nothing_and_its_messages_come_again(ac
     account.settled()
 
 
+def test_of_a_scope_that_was_read_in_part_only_the_rest_comes_again(account: World) -> None:
+    for name in ("a", "b", "c"):
+        account.change("ec2.instance", name, thing("web", version=2))
+    # Two go into one request, and the next one fails.
+    account.cloud.faults["ec2"] = "throttled", 1
+
+    process = account.look(list(account.queue))
+    assert process
+    process.advance()
+
+    assert [orjson.loads(one["body"])["detail"]["requestParameters"] for one in account.queue] == [{"name": "c"}]
+    account.drain()
+    assert account.receiver.components()["instance/a"] == {"Version": 2}
+    account.mend()
+    heard(account)
+    account.settled()
+
+
+def without_groups(read: Read) -> Read:
+    return replace(read, elements=[one for one in read.elements if isinstance(one, Component)])
+
+
+def test_an_item_that_was_read_in_part_loses_nothing(account: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_part(*arguments: Any) -> Iterator[Change]:
+        for found in changes(*arguments):
+            yield replace(without_groups(found), partial=True) if isinstance(found, Read) else found
+
+    monkeypatch.setattr("topology.changes.changes", in_part)
+    start = len(account.kinesis.written)
+    account.change("ec2.instance", "a", thing("web", "db", shares="admin", version=2))
+    heard(account)
+    assert deleted(account, start) == set()
+
+    monkeypatch.undo()
+    account.change("ec2.instance", "a", thing("web", shares="admin", version=3))
+    heard(account)
+    assert deleted(account, start) == {"instance/a-uses service-group/db"}
+    account.settled()
+
+
+def test_what_an_item_loses_while_it_changes_ends_when_the_change_does(
+    account: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changing(account_: Account, touched: Sequence[Touched]) -> Iterator[Change]:
+        for found in changes(account_, touched):
+            yield without_groups(found) if isinstance(found, Read) else found
+        yield from (Unsettled(one) for one in touched if one.attempt < 2)
+
+    monkeypatch.setattr("topology.changes.changes", changing)
+    start = len(account.kinesis.written)
+    account.change("ec2.instance", "a", thing(shares="admin", version=2))
+    heard(account)
+
+    assert deleted(account, start) == {"instance/a-uses service-group/web", "instance/a-uses service-group/db"}
+    assert [bool(Record.decode(data).lines.deletes) for data in account.kinesis.written[start:]] == [False, False, True]
+    account.settled()
+
+
 @pytest.mark.parametrize("steps", range(1, 14))
 def test_whoever_was_overtaken_looks_once_more(account: World, steps: int) -> None:
     account.change("ec2.instance", "a", thing("web", version=2))
@@ -155,6 +218,29 @@ def test_whoever_was_overtaken_looks_once_more(account: World, steps: int) -> No
     assert first
     first.advance(steps)
     account.change("ec2.instance", "a", thing("web", "db", version=3))
+    second = account.look(list(account.queue), 1)
+    assert second
+    second.advance()
+    first.advance()
+    account.drain()
+
+    account.settled()
+
+
+@pytest.mark.parametrize("steps", range(1, 16))
+def test_whoever_was_overtaken_at_what_it_found_besides_looks_once_more(
+    account: World, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    def finding_b_besides(account_: Account, touched: Sequence[Touched]) -> Iterator[Change]:
+        found = [replace(one, key="b") for one in touched if one.key == "a"]
+        return changes(account_, merged([*touched, *found]))
+
+    monkeypatch.setattr("topology.changes.changes", finding_b_besides)
+    account.change("ec2.instance", "a", thing("web", version=2))
+    first = account.look(list(account.queue), 0)
+    assert first
+    first.advance(steps)
+    account.change("ec2.instance", "b", thing("web", "db", version=2))
     second = account.look(list(account.queue), 1)
     assert second
     second.advance()

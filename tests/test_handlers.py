@@ -19,7 +19,8 @@ from topology.collect import ScopeRead, scopes
 from topology.elements import Component
 from topology.errors import DeliveryError, SettingError
 from topology.later import DELAYS, LAST_LOOK
-from topology.records import Packer, Record
+from topology.packer import Packer
+from topology.records import Record
 from topology.snapshot import marked
 
 STREAM = "stackstate-topo-kinesis"

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
 from tests.account import ACCOUNT_ID, REGION, TestAccount, api_call
-from topology.collect import Account, Read, snapshot
+from topology.collect import Account, Read, changes, snapshot
 from topology.elements import Incomplete, wire_telemetry
 from topology.errors import (
     Denied,
@@ -19,7 +19,7 @@ from topology.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from topology.resources import lambda_, s3, sqs
+from topology.resources import ecs, lambda_, s3, sqs
 
 Open = Callable[..., TestAccount]
 
@@ -212,6 +212,20 @@ def test_a_look_that_fails_deletes_nothing(aws: Any, account: Open, code: str) -
 
     assert not found.deleted
     assert len(found.incomplete) == 1
+    assert [one.touched.key for one in found.unread] == [url]
+
+
+@pytest.mark.parametrize("denied", [False, True])
+def test_a_cluster_whose_services_may_not_be_listed_is_read_in_part(aws: Any, account: Open, *, denied: bool) -> None:
+    aws.client("ecs").create_cluster(clusterName="shop")
+    opened = account(ecs.CLUSTER)
+    if denied:
+        refuse(opened, "ecs", "list_services", client_error("AccessDeniedException"))
+    [touched] = opened.meaning(api_call("ecs", "UpdateCluster", {"cluster": "shop"})).touched
+
+    reads = [one for one in changes(opened.opened, [touched]) if isinstance(one, Read)]
+
+    assert [one.partial for one in reads] == [denied]
 
 
 def test_a_created_queue_that_sqs_does_not_know_yet_is_looked_at_later_and_not_deleted(account: Open) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from topology.elements import Component, Element, Relation, Scope, StackResource
 from topology.errors import StateCorrupt
+from topology.packer import Packer
 from topology.readings import (
     Deltas,
     History,
@@ -21,7 +22,7 @@ from topology.readings import (
     with_deltas,
     without,
 )
-from topology.records import ItemName, Packer, Record
+from topology.records import ItemName, Record
 
 SCOPE = Scope("123456789012", "eu-west-1", "aws", "ec2")
 INSTANCE = ("aws", "123456789012")

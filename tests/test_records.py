@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from topology.elements import Component, Deleted, Element, Relation, Telemetry
 from topology.errors import RecordError
-from topology.records import KINDS, PACKED_BYTES, SLICE_ELEMENTS, Packer, Record, id_of, line, slice_of
+from topology.packer import PACKED_BYTES, Packer
+from topology.records import KINDS, SLICE_ELEMENTS, Record, id_of, line, slice_of
 from topology.trim import LARGEST_BYTES, NOTE
 
 TEXT = st.text(min_size=1, max_size=20)

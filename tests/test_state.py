@@ -11,8 +11,8 @@ from botocore.stub import Stubber
 from tests.account import REGION
 from topology.elements import Component, Scope
 from topology.errors import AnotherRun, StorageFailed
+from topology.packer import Packer
 from topology.readings import Reading
-from topology.records import Packer
 from topology.state import HELD, LEDGER, RUN, StateStore
 
 BUCKET = "state-bucket"

@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from topology.collect import Account, Gone, Read, Touched, Unsettled, changes
+from topology.collect import Account, Gone, Read, Touched, Unread, Unsettled, changes
 from topology.elements import Component, Deleted, Incomplete, LeftOut, Relation, Scope, StackResource, Telemetry
 from topology.events import meaning, merged
 from topology.known import Known
 from topology.later import LAST_LOOK
 from topology.links import Names
-from topology.readings import ScopeName
-from topology.records import ItemName, Packer, Record
+from topology.packer import Packer
+from topology.records import ItemName, Record
 from topology.stream import Stream
 
 # How often a batch looks at the same resources because others told of them meanwhile.
@@ -83,6 +83,8 @@ class Delta:
     unsettled: list[Touched] = field(default_factory=list)
     failed: list[ItemName] = field(default_factory=list)
     """What could not be read."""
+    looked: list[Touched] = field(default_factory=list)
+    """All that AWS was asked about, and what it answered with besides."""
     counts: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
 
@@ -100,13 +102,12 @@ class Look:
     ended: set[str] = field(default_factory=set)
     """Ids that events named as ended."""
     passing: set[ItemName] = field(default_factory=set)
-    """What is being made, changed or deleted, and may lack something just now."""
+    """What may lack something just now: it is being made, changed or deleted, or was read in part."""
 
 
 def looked_again(accounts: Mapping[str, Account], touched: Sequence[Touched], known: Known, blank: Record) -> Delta:
     """Ask AWS about all that was touched, and say what is there, and what ended."""
     delta, look = Delta(), Look()
-    failed: set[ScopeName] = set()
     touched = merged([*touched, *_near(touched, known)])
     for account in accounts.values():
         for finding in changes(account, [one for one in touched if one.scope.account == account.id]):
@@ -119,13 +120,14 @@ def looked_again(accounts: Mapping[str, Account], touched: Sequence[Touched], kn
                     look.ended.add(finding.id)
                 case Unsettled():
                     delta.unsettled.append(finding.touched)
-                case Incomplete():
-                    failed.add(finding.scope.name)
+                case Unread():
+                    delta.failed.append(finding.touched.name)
+                case Incomplete() | LeftOut():
                     delta.errors.append(str(finding.error))
-                case LeftOut():
-                    delta.errors.append(str(finding.error))
-    look.passing = {one.name for one in delta.unsettled}
-    delta.failed = [one.name for one in touched if one.scope.name in failed]
+    look.passing = {one.name for one in delta.unsettled} | {name for name, read in look.reads.items() if read.partial}
+    asked = {one.name for one in touched}
+    besides = [Touched(one.resource, one.scope, one.key) for name, one in look.reads.items() if name not in asked]
+    delta.looked = [*touched, *besides]
     _draw(look, known)
     resources = next(iter(accounts.values())).resources
     _pack(delta, look, Names(resources), known, blank)
@@ -156,14 +158,14 @@ def _draw(look: Look, known: Known) -> None:
 def _pack(delta: Delta, look: Look, names: Names, known: Known, blank: Record) -> None:
     """Pack what is there, and the ids of what is not."""
     packer = Packer(*blank.instance, int(time.time()), whole_items=True)
+    had = known.ids(look.reads.keys() | look.gone.keys())
     for read in look.reads.values():
-        packer.item(read.name, read.elements)
+        packer.item(read.name, read.elements, had[read.name] if read.name in look.passing else ())
         for element in read.elements:
             if isinstance(element, Component):
                 names.add(read.resource, read.scope, read.key, element.type, element.id)
     for name in look.gone:
         packer.item(name, ())
-    had = known.ids(look.reads.keys() | look.gone.keys())
     delta.unsettled += _referring(look, had, names, known)
     links = [relation for read in look.reads.values() for relation in _links(read, names)]
     there = [one for read in look.reads.values() for one in read.elements if isinstance(one, Component | Relation)]
@@ -273,7 +275,7 @@ def published(
         if not delta.records:
             break
         told = known.catch_up(stream.write(delta.records), delta.records)
-        touched = [one for one in touched if one.name in told]
+        touched = [one for one in delta.looked if one.name in told]
         if not touched:
             break
     else:

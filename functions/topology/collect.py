@@ -20,7 +20,7 @@ from topology.aws import WORKERS, Aws, search
 from topology.declare import Resource
 from topology.elements import Component, Deleted, Element, Incomplete, Item, LeftOut, Relation, Scope, Telemetry
 from topology.errors import AwsError, RegionDisabled
-from topology.read import Reader, unique
+from topology.read import Reader, is_partial, unique
 from topology.records import ItemName
 
 # Scopes that are read at a time; their calls share the pool of WORKERS.
@@ -113,6 +113,8 @@ class Read:
     key: str
     """What the item is looked up by."""
     elements: Sequence[Element]
+    partial: bool = False
+    """Components may be missing: AWS does not let us see them."""
 
     @property
     def name(self) -> ItemName:
@@ -303,7 +305,8 @@ def spoken(account: Account, resource: Resource, scope: Scope, item: Item) -> Re
         for element in elements:
             if isinstance(element, Component | Relation):
                 shape.mask(element.data, resource.secrets)
-    return Read(resource, scope, resource.lookup_key(scope, search(resource.key, item)), elements)
+    key = resource.lookup_key(scope, search(resource.key, item))
+    return Read(resource, scope, key, elements, is_partial(resource, scope, item))
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,13 +350,20 @@ class Gone:
     touched: Touched
 
 
-Change = Read | Gone | Unsettled | Deleted | Incomplete | LeftOut
+@dataclass(frozen=True)
+class Unread:
+    """A resource of which nobody knows whether AWS has it, since the scope is `Incomplete`."""
+
+    touched: Touched
+
+
+Change = Read | Gone | Unsettled | Unread | Deleted | Incomplete | LeftOut
 
 
 def changes(account: Account, touched: Sequence[Touched]) -> Iterator[Change]:
     """What AWS has now of the touched resources, `Gone` for what it no longer knows, `Deleted` for what may have ended.
 
-    A scope that cannot be read yields `Incomplete`, and nothing is gone of what it failed for.
+    A scope that cannot be read yields `Incomplete`, and `Unread` for all of the touched that was not found in it.
     """
     by_resource: dict[tuple[Resource, Scope], dict[str, Touched]] = defaultdict(dict)
     for one in touched:
@@ -392,6 +402,9 @@ def looked_again(
     for failure in failures:
         put(failure)
     if any(isinstance(failure, Incomplete) for failure in failures):
+        for key, one in keys.items():
+            if key not in there:
+                put(Unread(one))
         return
     for key, one in keys.items():
         # What is over may be an older thing of that name; asked again, AWS knows the new one if there is one.

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import boto3
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from topology.aws import assumed
@@ -28,6 +29,9 @@ from topology.snapshot import Rules, Run
 from topology.state import StateStore
 from topology.stream import Stream
 from topology.tail import Tail
+
+# For what belongs to the installation: stream, bucket, queue, secret. What is refused for half a minute is an outage.
+PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 8})
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +139,7 @@ class Function:
     @cache  # noqa: B019
     def later(self) -> Later:
         """The queue of change events, for those that have to come again later."""
-        return Later(self.session.client("sqs"), self.settings.change_queue)
+        return Later(self._client("sqs"), self.settings.change_queue)
 
     @cache  # noqa: B019
     def state(self) -> StateStore:
@@ -145,7 +149,10 @@ class Function:
     @cached_property
     def kinesis(self) -> Any:
         """A client of the stream."""
-        return self.session.client("kinesis")
+        return self._client("kinesis")
+
+    def _client(self, service: str) -> Any:
+        return self.session.client(service, config=PATIENT)
 
     def _partition_key(self, account_id: str) -> str:
         return f"{self.settings.instance_type}/{self.instance_url(account_id)}"
@@ -205,7 +212,7 @@ class Function:
     @cached_property
     def s3(self) -> Any:
         """A client of the bucket."""
-        return self.session.client("s3")
+        return self._client("s3")
 
     def instance_url(self, account_id: str) -> str:
         """The url of the receiver's instance: as set, else the account's id."""
@@ -223,7 +230,7 @@ class Function:
 
     def _secret(self) -> str:
         try:
-            secrets = self.session.client("secretsmanager")
+            secrets = self._client("secretsmanager")
             answer = secrets.get_secret_value(SecretId=self.settings.api_key_secret)
         except ClientError as error:
             raise Misconfigured(f"the API key cannot be read: {error}") from error

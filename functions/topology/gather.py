@@ -8,7 +8,8 @@ from topology.elements import Component, Incomplete, LeftOut, Scope, Telemetry
 from topology.errors import TimeRanOut
 from topology.ledger import ScopeLine
 from topology.links import Names
-from topology.records import Packer, Record
+from topology.packer import Packer
+from topology.records import Record
 
 # Of the run's time, what is left for publishing: for a start, and for each megabyte that was read.
 PUBLISHING_SECONDS = 40.0

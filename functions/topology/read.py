@@ -201,6 +201,17 @@ class Reader:
         return self._pool.submit(work, *arguments)
 
 
+def is_partial(resource: Resource, scope: Scope, item: Item) -> bool:
+    """Whether the item, which was read for its key, has to do without a detail that holds components."""
+    return any(
+        isinstance(detail, PerItem)
+        and detail.holds_components
+        and detail.field not in item
+        and (detail.when is None or detail.when(scope, item))
+        for detail in resource.details
+    )
+
+
 def _put(item: dict[str, Any], detail: Detail, value: Any) -> None:
     if value is not _LEFT_OUT:
         item[detail.field] = value

@@ -16,7 +16,8 @@ import orjson
 
 from topology.elements import Scope
 from topology.errors import RecordError, StateCorrupt
-from topology.records import Entry, ItemName, Lines, Packer, Record, entries, head_of, id_of
+from topology.packer import Packer
+from topology.records import Entry, ItemName, Lines, Record, entries, head_of, id_of
 from topology.tail import Tail
 
 FORMAT = 1

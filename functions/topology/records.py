@@ -9,9 +9,8 @@ are for those who compare what an item had with what it has (`readings.py`, `kno
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,7 +21,6 @@ from topology.elements import (
     Deleted,
     Element,
     Relation,
-    StackResource,
     Telemetry,
     wire_component,
     wire_relation,
@@ -35,8 +33,6 @@ FORMAT = 1
 # A slice becomes one POST, so it keeps to the receiver's limits (receiver.md 7); compressed it is an eighth of that.
 SLICE_ELEMENTS = 1000
 SLICE_BYTES = 1024 * 1024
-# What is being packed is held uncompressed, once for every scope: topo-publisher joins small slices into large POSTs.
-PACKED_BYTES = SLICE_BYTES // 4
 # Far above any slice: what decompresses to more is not ours.
 LARGEST_RECORD = 16 * 1024 * 1024
 COMPRESSION_LEVEL = 3
@@ -202,7 +198,7 @@ class Entry(NamedTuple):
     first: bool = True
     """False: goes on with an item that did not fit into the record before."""
     shared: tuple[str, ...] = ()
-    """Ids of what the item has, too, but whose lines stand with another item of the scope."""
+    """Ids of what the item has, too, but whose lines stand with another item of the scope, or were not read again."""
     suppressed: tuple[str, ...] = ()
     """Ids of relations that must not be drawn, since this item speaks for them otherwise."""
     links: tuple[tuple[str, str, str, str], ...] = ()
@@ -358,100 +354,3 @@ def slice_of(data: bytes, snapshot: Record, part: int) -> bytes:
     head["instance"] = {"type": snapshot.instance_type, "url": snapshot.instance_url}
     head |= {"snapshot": snapshot.snapshot, "part": part}
     return orjson.dumps(head) + b"\n" + packed
-
-
-class Packer:
-    """Packs elements into records as they come, and holds the finished ones, compressed.
-
-    Args:
-        instance_type, instance_url: the receiver's instance that the elements belong to.
-        timestamp: seconds since 1970 that telemetry events carry.
-        whole_items: each item gets all of its lines, as one has to be told that stands for itself.
-    """
-
-    def __init__(self, instance_type: str, instance_url: str, timestamp: int, *, whole_items: bool = False) -> None:
-        self._whole_items = whole_items
-        self._blank = Record(instance_type, instance_url)
-        self._timestamp = timestamp
-        self._open = self._new()
-        self._lines = self._size = 0
-        self._packed: list[bytes] = []
-        self._seen: set[int] = set()
-
-    def add(self, element: Element) -> None:
-        """Put an element that belongs to no item into the open record, or, where it does not fit, into a new one."""
-        text = line(element, self._timestamp)
-        if hash(text) not in self._seen:
-            if self._is_full(text):
-                self._pack()
-            self._append(KIND_OF[type(element)], text)
-
-    def item(self, name: ItemName, elements: Iterable[Element]) -> None:
-        """Put an item's components and relations into records, with an entry that says so.
-
-        Others make no lines: `Deleted` are relations that the item suppresses, `StackResource` are links that somebody
-        else makes relations of, `Telemetry` is no part of an item.
-        """
-        texts, suppressed, links = [], [], []
-        for one in elements:
-            match one:
-                case Component() | Relation():
-                    texts.append((KIND_OF[type(one)], line(one, self._timestamp)))
-                case Deleted():
-                    suppressed.append(one.id)
-                case StackResource():
-                    links.append(one.link)
-        self.item_lines(Entry(*name, suppressed=tuple(suppressed), links=tuple(links)), texts)
-
-    def item_lines(self, entry: Entry, texts: Iterable[tuple[str, bytes]]) -> None:
-        """Put an item's lines, each with its kind, into records; of the entry, all but the counts is taken.
-
-        What stands in these records already, to the letter, is not repeated, unless items are whole; the same id with
-        other data is (a bucket notifies a function of several events under one relation id).
-        """
-        counts = Counter[str]()
-        shared: list[str] = []
-        first = True
-        own: set[int] = set()
-        for kind, text in texts:
-            if hash(text) in (own if self._whole_items else self._seen):
-                shared.append(orjson.loads(id_of(text)))
-                continue
-            own.add(hash(text))
-            if self._is_full(text):
-                if counts.total():
-                    self._open.entries.append(Entry(*entry.item, counts["components"], counts["relations"], first))
-                    counts, first = Counter(), False
-                self._pack()
-            self._append(kind, text)
-            counts[kind] += 1
-        rest = Entry(*entry.item, counts["components"], counts["relations"], first, tuple(shared))
-        self._open.entries.append(rest._replace(suppressed=entry.suppressed, links=entry.links))
-
-    def records(self) -> list[bytes]:
-        """All that was added, as encoded records in order."""
-        if self._lines or self._open.entries:
-            self._pack()
-        return self._packed
-
-    @property
-    def size(self) -> int:
-        """Bytes of the finished records."""
-        return sum(map(len, self._packed))
-
-    def _append(self, kind: str, text: bytes) -> None:
-        self._seen.add(hash(text))
-        self._open.lines[kind].append(text)
-        self._lines += 1
-        self._size += len(text)
-
-    def _is_full(self, text: bytes) -> bool:
-        return self._lines == SLICE_ELEMENTS or (self._lines > 0 and self._size + len(text) > PACKED_BYTES)
-
-    def _pack(self) -> None:
-        self._packed.append(self._open.encode())
-        self._open = self._new()
-        self._lines = self._size = 0
-
-    def _new(self) -> Record:
-        return replace(self._blank, lines=Lines(), entries=[])

@@ -19,6 +19,7 @@ from topology.elements import Deleted, Scope
 from topology.errors import StreamUnreadable
 from topology.gather import Fresh, Gathered, gathered
 from topology.ledger import Ledger, ScopeLine
+from topology.packer import Packer
 from topology.readings import (
     Census,
     History,
@@ -31,7 +32,7 @@ from topology.readings import (
     undrawn,
     with_deltas,
 )
-from topology.records import Entry, Packer, Record, entries, slice_of
+from topology.records import Entry, Record, entries, slice_of
 from topology.state import HELD, LEDGER, StateStore
 from topology.status import STATUS, as_text
 from topology.stream import Stream
