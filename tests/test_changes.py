@@ -211,18 +211,23 @@ def test_what_an_item_loses_while_it_changes_ends_when_the_change_does(
     account.settled()
 
 
-@pytest.mark.parametrize("steps", range(1, 14))
-def test_whoever_was_overtaken_looks_once_more(account: World, steps: int) -> None:
+def overtaken(account: World, steps: int, name: str, then: Thing) -> None:
+    """One process looks at instance a; after so many steps, another one tells what became of an instance meanwhile."""
     account.change("ec2.instance", "a", thing("web", version=2))
     first = account.look(list(account.queue), 0)
     assert first
     first.advance(steps)
-    account.change("ec2.instance", "a", thing("web", "db", version=3))
+    account.change("ec2.instance", name, then)
     second = account.look(list(account.queue), 1)
     assert second
     second.advance()
     first.advance()
     account.drain()
+
+
+@pytest.mark.parametrize("steps", range(1, 14))
+def test_whoever_was_overtaken_looks_once_more(account: World, steps: int) -> None:
+    overtaken(account, steps, "a", thing("web", "db", version=3))
 
     account.settled()
 
@@ -236,16 +241,7 @@ def test_whoever_was_overtaken_at_what_it_found_besides_looks_once_more(
         return changes(account_, merged([*touched, *found]))
 
     monkeypatch.setattr("topology.changes.changes", finding_b_besides)
-    account.change("ec2.instance", "a", thing("web", version=2))
-    first = account.look(list(account.queue), 0)
-    assert first
-    first.advance(steps)
-    account.change("ec2.instance", "b", thing("web", "db", version=2))
-    second = account.look(list(account.queue), 1)
-    assert second
-    second.advance()
-    first.advance()
-    account.drain()
+    overtaken(account, steps, "b", thing("web", "db", version=2))
 
     account.settled()
 

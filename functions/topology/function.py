@@ -30,8 +30,10 @@ from topology.state import StateStore
 from topology.stream import Stream
 from topology.tail import Tail
 
-# For what belongs to the installation: stream, bucket, queue, secret. What is refused for half a minute is an outage.
+# For bucket, queue and secret of the installation: what they refuse for half a minute is an outage.
 PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 8})
+# What writes and reads the stream tries again by itself, for as long as there is time.
+ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +151,7 @@ class Function:
     @cached_property
     def kinesis(self) -> Any:
         """A client of the stream."""
-        return self._client("kinesis")
+        return self.session.client("kinesis", config=ONCE)
 
     def _client(self, service: str) -> Any:
         return self.session.client(service, config=PATIENT)

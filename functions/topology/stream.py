@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from topology.errors import StreamRefused
-from topology.tail import SEPARATOR
+from topology.tail import SEPARATOR, passes
 
 # Kinesis takes 500 records or 5 MB in one request; half of that leaves room for the partition keys.
 BATCH_RECORDS = 500
@@ -18,22 +18,6 @@ ATTEMPTS = 12
 LONGEST_PAUSE_SECONDS = 10.0
 # Of the remaining time, what is left for everything but waiting and writing.
 RESERVE_SECONDS = 5.0
-# What passes by itself; a server's own errors do, too.
-PASSING = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-        "LimitExceededException",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "KMSThrottlingException",
-        "ResourceInUseException",
-        "InternalFailure",
-        "InternalFailureException",
-        "ServiceUnavailable",
-        "ExpiredTokenException",
-    }
-)
 
 
 class Stream:
@@ -101,8 +85,7 @@ class Stream:
                 StreamName=self._name, Records=[{"Data": record, "PartitionKey": self._key} for record in batch]
             )
         except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if error.response.get("Error", {}).get("Code") not in PASSING and status < 500:
+            if not passes(error):
                 raise StreamRefused(f"stream {self._name}: {error}") from error
             return 0, str(error)
         except BotoCoreError as error:

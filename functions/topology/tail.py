@@ -9,15 +9,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from topology.errors import StreamUnreadable
 
-# What passes by itself: a shard answers five reads a second, which topo-publisher takes part in.
+# What passes by itself: a shard takes 1 MB a second, and answers five reads a second, topo-publisher's included.
 PASSING = frozenset(
     {
-        "ProvisionedThroughputExceededException",
-        "LimitExceededException",
-        "KMSThrottlingException",
-        "ThrottlingException",
+        "ExpiredTokenException",
         "InternalFailure",
+        "InternalFailureException",
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ResourceInUseException",
         "ServiceUnavailable",
+        "ThrottlingException",
     }
 )
 ATTEMPTS = 12
@@ -28,6 +33,12 @@ PATIENCE_SECONDS = 20.0
 RESERVE_SECONDS = 5.0
 # A position is the shard and the sequence number of a record.
 SEPARATOR = "/"
+
+
+def passes(error: ClientError) -> bool:
+    """Whether what Kinesis answered will pass by itself; a server's own errors do."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or error.response.get("Error", {}).get("Code") in PASSING
 
 
 class Tail:
@@ -118,7 +129,7 @@ class Tail:
             try:
                 answer: dict[str, Any] = getattr(self._client, operation)(**request)
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") not in PASSING:
+                if not passes(error):
                     raise StreamUnreadable(f"stream {self._name} cannot be read: {error}") from error
                 reason: Exception = error
             except BotoCoreError as error:
