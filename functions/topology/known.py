@@ -6,7 +6,7 @@ upsert alone cannot remove anything.
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import orjson
@@ -15,7 +15,7 @@ from topology.elements import Scope
 from topology.errors import StreamUnreadable
 from topology.links import Names
 from topology.readings import Deltas, History, Reading, ScopeName, Texts, ends_of, items_of
-from topology.records import Entry, ItemName, Record, entries, id_of
+from topology.records import SEPARATOR, Entry, ItemName, Record, Text, entries, id_of
 from topology.state import LEDGER, StateStore
 from topology.stream import Stream
 from topology.tail import Tail
@@ -59,7 +59,7 @@ class ScopeKnown:
         """Items, or parts of them, of the records with relations to these ids (as JSON texts), or with links."""
         for index, data in enumerate(self.reading.records):
             texts = Record.decode(data).lines.texts("relations")
-            to_one = any(target in wanted for text in texts for _, target in ends_of(bytes(text)))
+            to_one = any(target in wanted for text in texts for _, target in ends_of(text))
             if to_one or any(entry.links for entry in self.listed[index]):
                 yield from self._items_of(index)
 
@@ -135,7 +135,7 @@ class Known:
 
     def keys_near(self, scope: Scope, kind: str, id_: str) -> list[str]:
         """Keys of the items of this kind that StackState has a relation of to or from this id."""
-        ends = _ends([id_])
+        wanted = {orjson.dumps(id_)}
         known, deltas = self._scope(scope.name), self._deltas(scope.name)
         items = list(_told(deltas))
         if known:
@@ -143,7 +143,7 @@ class Known:
         return [
             entry.key
             for entry, texts in items
-            if entry.kind == kind and any(end in text for _, text in texts for end in ends)
+            if entry.kind == kind and any(_touches(text, wanted) for _, text in texts)
         ]
 
     def links(self, names: Collection[ItemName]) -> dict[ItemName, set[tuple[str, str, str, str]]]:
@@ -174,10 +174,12 @@ class Known:
 
     def relations_of(self, components: Collection[str]) -> set[str]:
         """Ids of all relations that one of these components is an end of, whatever scope they were read in."""
-        ends = _ends(components)
+        wanted = {orjson.dumps(id_) for id_ in components}
         found: set[str] = set()
-        for texts in self._all_relations():
-            found.update(orjson.loads(id_of(text)) for text in texts if any(end in text for end in ends))
+        for text in self._all_relations():
+            if _touches(text, wanted):
+                lines = bytes(text).split(SEPARATOR)
+                found.update(orjson.loads(id_of(line)) for line in lines if _touches(line, wanted))
         return found
 
     def referring(self, components: Collection[str], names: Names) -> set[ItemName]:
@@ -191,15 +193,15 @@ class Known:
         told = self._history.items.values() if self._history else ()
         return found | {one.entry.item for one in told if _refers((one.entry, one.texts), wanted, names)}
 
-    def _all_relations(self) -> Iterator[Iterable[bytes]]:
-        """All relations that were read or told; of those that were read, some that were told anew since."""
+    def _all_relations(self) -> Iterator[Text]:
+        """Texts of all relations that were read or told; of those that were read, some that were told anew since."""
         for scope in self._store.scopes():
-            if known := self._scope(scope.name):
-                yield from (Record.decode(data).lines.relations for data in known.reading.records)
-        yield from (Record.decode(data).lines.relations for data in self._store.links())
-        if self._history:
-            for told in self._history.items.values():
-                yield [text for kind, text in told.texts if kind == "relations"]
+            for data in known.reading.records if (known := self._scope(scope.name)) else ():
+                yield from Record.decode(data).lines.texts("relations")
+        for data in self._store.links():
+            yield from Record.decode(data).lines.texts("relations")
+        for told in self._history.items.values() if self._history else ():
+            yield from (text for kind, text in told.texts if kind == "relations")
 
     def _items(self, names: Collection[ItemName]) -> Iterator[tuple[Entry, Texts]]:
         by_scope: dict[ScopeName, list[ItemName]] = defaultdict(list)
@@ -229,9 +231,9 @@ class Known:
         return self._history.of(scope, since)
 
 
-def _ends(ids: Iterable[str]) -> list[bytes]:
-    """What stands in the line of a relation that one of these is an end of."""
-    return [b'"%s":%s' % (end, orjson.dumps(id_)) for id_ in ids for end in (b"sourceId", b"targetId")]
+def _touches(text: Text, wanted: Collection[bytes]) -> bool:
+    """Whether one of these ids, as JSON texts, is an end of a relation in the text."""
+    return any(source in wanted or target in wanted for source, target in ends_of(text))
 
 
 def _refers(part: tuple[Entry, Texts], wanted: Collection[bytes], names: Names) -> bool:

@@ -17,7 +17,7 @@ import orjson
 from topology.elements import Scope
 from topology.errors import RecordError, StateCorrupt
 from topology.packer import Packer
-from topology.records import Entry, ItemName, Lines, Record, entries, head_of, id_of
+from topology.records import Entry, ItemName, Lines, Record, Text, entries, head_of, id_of
 from topology.tail import Tail
 
 FORMAT = 1
@@ -335,7 +335,7 @@ def ids_of(records: Iterable[bytes]) -> set[bytes]:
     return {id_of(text) for one in lines for text in (*one.components, *one.relations)}
 
 
-def ends_of(text: bytes) -> list[tuple[bytes, bytes]]:
+def ends_of(text: Text) -> list[tuple[bytes, bytes]]:
     """The ids of both ends, as JSON texts, of every relation in the text."""
     return ENDS.findall(text)
 
