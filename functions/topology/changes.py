@@ -1,7 +1,7 @@
 """One run of topo-cwevents: a batch of messages, what they touched, and the delta that it led to."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 import orjson
 
 from topology.collect import Account, Gone, Read, Touched, Unread, Unsettled, changes
+from topology.declare import Resource
 from topology.elements import Component, Deleted, Incomplete, LeftOut, Relation, Scope, StackResource, Telemetry
 from topology.events import meaning, merged
 from topology.known import Known
 from topology.later import LAST_LOOK
 from topology.links import Names
 from topology.packer import Packer
+from topology.readings import ScopeName
 from topology.records import ItemName, Record
 from topology.stream import Stream
 
@@ -136,23 +138,29 @@ def looked_again(accounts: Mapping[str, Account], touched: Sequence[Touched], kn
 
 def _near(touched: Sequence[Touched], known: Known) -> list[Touched]:
     """What was found by the id of something near it before, and may be so no more."""
+    near: dict[tuple[Resource, Scope], set[str]] = defaultdict(set)
+    for one in touched:
+        if one.resource.nearby(one.key):
+            near[one.resource, one.scope].add(one.key)
     return [
-        Touched(one.resource, one.scope, key)
-        for one in touched
-        if one.resource.nearby(one.key)
-        for key in known.keys_near(one.scope, one.resource.kind, one.key)
+        Touched(resource, scope, key)
+        for (resource, scope), ids in near.items()
+        for key in known.keys_near(scope, resource.kind, ids)
     ]
 
 
 def _draw(look: Look, known: Known) -> None:
     """Leave out relations that items of another service speak for."""
+    giving_way = {name: read for name, read in look.reads.items() if read.resource.gives_way_to}
+    ways = {(*name[:2], read.resource.gives_way_to) for name, read in giving_way.items()}
+    suppressed = {way: known.suppressed(way) for way in ways}
     for name, read in look.reads.items():
-        if way := read.resource.gives_way_to:
-            others = [other for other in look.reads.values() if other.scope.service == way]
-            suppressed = {one.id for other in others for one in other.elements if isinstance(one, Deleted)}
-            suppressed |= known.suppressed((read.scope.account, read.scope.region, way))
-            kept = [one for one in read.elements if not (isinstance(one, Relation) and one.id in suppressed)]
-            look.reads[name] = replace(read, elements=kept)
+        if name[:3] in ways:
+            suppressed[name[:3]] |= {one.id for one in read.elements if isinstance(one, Deleted)}
+    for name, read in giving_way.items():
+        undrawn = suppressed[*name[:2], read.resource.gives_way_to]
+        kept = [one for one in read.elements if not (isinstance(one, Relation) and one.id in undrawn)]
+        look.reads[name] = replace(read, elements=kept)
 
 
 def _pack(delta: Delta, look: Look, names: Names, known: Known, blank: Record) -> None:
@@ -208,17 +216,23 @@ def _referring(look: Look, had: Mapping[ItemName, set[str]], names: Names, known
 def _ended(look: Look, had: Mapping[ItemName, set[str]], names: Names, known: Known) -> set[str]:
     """Ids of what was there before and may be no more."""
     touched = look.reads.keys() | look.gone.keys()
-    ended = set(look.ended)
+    here = {one.id for read in look.reads.values() for one in read.elements if isinstance(one, Component)}
+    lost: dict[ScopeName, set[str]] = defaultdict(set)
     for name in touched - look.passing:
         read = look.reads.get(name)
         have = {one.id for one in read.elements if isinstance(one, Component | Relation)} if read else set()
-        ended |= (lost := had.get(name, set()) - have) - known.held_elsewhere(lost, name, touched)
-    here = {one.id for read in look.reads.values() for one in read.elements if isinstance(one, Component)}
+        lost[name[:3]] |= had.get(name, set()) - have
+    gone: dict[ScopeName, set[str]] = defaultdict(set)
     for name, one in look.gone.items():
-        own = one.resource.component_id(one.scope, one.key) if one.resource.component_id else ""
-        components = {own, *known.components(name)} - {""}
-        components -= here | known.held_elsewhere(components, name, touched)
-        ended |= components | known.relations_of(components)
+        gone[name[:3]] |= {one.resource.component_id(one.scope, one.key)} if one.resource.component_id else set()
+    for name, components in known.components(look.gone.keys()).items():
+        gone[name[:3]] |= components
+    ended, components = set(look.ended), set[str]()
+    for whose in lost.keys() | gone.keys():
+        held = known.held(whose, lost[whose] | gone[whose], touched - look.passing)
+        ended |= lost[whose] - held
+        components |= gone[whose] - held - here
+    ended |= components | known.relations_of(components)
     for read in look.reads.values():
         ended |= {one.id for one in read.elements if isinstance(one, Deleted)}
     for name, had_links in known.links(touched).items():

@@ -124,25 +124,19 @@ class Known:
             found[entry.item].update(entry.shared, (orjson.loads(id_of(text)) for _, text in texts))
         return found
 
-    def components(self, name: ItemName) -> set[str]:
-        """Ids of the components that StackState has of this item."""
-        return {
-            orjson.loads(id_of(text))
-            for _, texts in self._items([name])
-            for kind, text in texts
-            if kind == "components"
-        }
+    def components(self, names: Collection[ItemName]) -> dict[ItemName, set[str]]:
+        """Ids of the components that StackState has of these items; of an unknown item none."""
+        found: dict[ItemName, set[str]] = defaultdict(set)
+        for entry, texts in self._items(names):
+            found[entry.item].update(orjson.loads(id_of(text)) for kind, text in texts if kind == "components")
+        return found
 
-    def keys_near(self, scope: Scope, kind: str, id_: str) -> list[str]:
-        """Keys of the items of this kind that StackState has a relation of to or from this id."""
-        wanted = {orjson.dumps(id_)}
-        known, deltas = self._scope(scope.name), self._deltas(scope.name)
-        items = list(_told(deltas))
-        if known:
-            items += [part for part in known.all_items() if part[0].item not in deltas]
+    def keys_near(self, scope: Scope, kind: str, ids: Collection[str]) -> list[str]:
+        """Keys of the items of this kind that StackState has a relation of to or from one of these ids."""
+        wanted = {orjson.dumps(id_) for id_ in ids}
         return [
             entry.key
-            for entry, texts in items
+            for entry, texts in self._all_items(scope.name)
             if entry.kind == kind and any(_touches(text, wanted) for _, text in texts)
         ]
 
@@ -160,16 +154,15 @@ class Known:
         read = [entry for of_record in known.listed for entry in of_record if entry.item not in deltas] if known else []
         return {id_ for entry in told + read for id_ in entry.suppressed}
 
-    def held_elsewhere(self, ids: Collection[str], name: ItemName, besides: Collection[ItemName]) -> set[str]:
-        """Those of the ids that another item of the same scope has, too, not counting the ones in `besides`."""
-        known, deltas = self._scope(name[:3]), self._deltas(name[:3])
-        wanted, found = set(ids), set[str]()
-        candidates = list(_told(deltas))
-        if known and wanted & known.shared:
-            candidates += [part for part in known.all_items() if part[0].item not in deltas]
-        for entry, texts in candidates:
-            if entry.item != name and entry.item not in besides:
-                found |= wanted & {*entry.shared, *(orjson.loads(id_of(text)) for _, text in texts)}
+    def held(self, scope: ScopeName, ids: Collection[str], besides: Collection[ItemName]) -> set[str]:
+        """Those of the ids that an item of the scope has, not counting the items in `besides`."""
+        known, deltas = self._scope(scope), self._deltas(scope)
+        wanted, found = {orjson.dumps(id_) for id_ in ids}, set[str]()
+        shared = known is not None and not known.shared.isdisjoint(ids)
+        for entry, texts in self._all_items(scope) if shared else _told(deltas):
+            if entry.item not in besides:
+                found.update(one for one in entry.shared if one in ids)
+                found.update(orjson.loads(id_) for _, text in texts if (id_ := id_of(text)) in wanted)
         return found
 
     def relations_of(self, components: Collection[str]) -> set[str]:
@@ -202,6 +195,12 @@ class Known:
             yield from Record.decode(data).lines.texts("relations")
         for told in self._history.items.values() if self._history else ():
             yield from (text for kind, text in told.texts if kind == "relations")
+
+    def _all_items(self, scope: ScopeName) -> Iterator[tuple[Entry, Texts]]:
+        known, deltas = self._scope(scope), self._deltas(scope)
+        yield from _told(deltas)
+        if known:
+            yield from (part for part in known.all_items() if part[0].item not in deltas)
 
     def _items(self, names: Collection[ItemName]) -> Iterator[tuple[Entry, Texts]]:
         by_scope: dict[ScopeName, list[ItemName]] = defaultdict(list)

@@ -71,7 +71,7 @@ class Reading:
                 raise StateCorrupt(f"a reading of format {head['format']}, but this version has format {FORMAT}")
             if [head["account"], head["region"], head["service"]] != [scope.account, scope.region, scope.service]:
                 raise StateCorrupt(f"a reading of {head['account']}, {head['region']}, {head['service']}")
-            if hashlib.sha256(body).hexdigest() != head["digest"]:
+            if hashlib.sha256(body).hexdigest() != head["digest"] or sum(head["sizes"]) != len(body):
                 raise StateCorrupt("a reading whose content is not what was written")
             ends = list(accumulate(head["sizes"], initial=0))
             records = [body[start:end] for start, end in pairwise(ends)]
