@@ -13,7 +13,7 @@ from rich.console import Console
 from page.embed import page
 from preview.account import Wanted, opened
 from preview.difference import Difference, previous
-from preview.errors import CannotPreview
+from preview.errors import CannotPreview, Interrupted
 from preview.reading import POLICY, Document, read
 from preview.summary import summarise
 from topology.settings import ROLE_ARN
@@ -50,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotPreview as error:
         print(f"preview: {error}", file=sys.stderr)
         return STATUS["nothing"]
-    except KeyboardInterrupt:
-        print("preview: interrupted; no file was written", file=sys.stderr)
+    except (Interrupted, KeyboardInterrupt) as error:
+        far = f" {error}" if isinstance(error, Interrupted) else ""
+        print(f"preview: interrupted{far}; no file was written", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -77,9 +78,20 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.external_id and not options.role_arn:
         parser.error("--external-id belongs to --role-arn: give that, too")
     for path in (options.out, options.json):
-        if not path.parent.is_dir() or path.is_dir():
-            parser.error(f"{path} cannot be written: its folder is not there, or it is a folder itself")
+        if why := unwritable(path):
+            parser.error(f"{path} cannot be written: {why}")
+    if options.out.resolve() == options.json.resolve():
+        parser.error(f"--out and --json are the same file, {options.out}: the page and the data need one each")
     return options
+
+
+def unwritable(path: Path) -> str:
+    """Why the file cannot be written; empty if it can. Known before anything is read, which may take minutes."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    if path.is_dir():
+        return "it is a folder"
+    return "" if os.access(path if path.exists() else path.parent, os.W_OK) else "permission denied"
 
 
 def names(text: str) -> list[str]:
@@ -105,7 +117,7 @@ def previewed(options: argparse.Namespace) -> Document:
     console = Console(markup=False, highlight=False)
     summarise(document, console)
     console.print(f"\nLook at {options.out.resolve().as_uri()}", soft_wrap=True)
-    console.print(f"Data in {options.json}; --diff {options.json} tells the next time what changed", soft_wrap=True)
+    console.print(f"Data in {options.json}: with --diff, the next preview tells what changed", soft_wrap=True)
     return document
 
 
@@ -117,7 +129,8 @@ def shortened(regions: Sequence[str]) -> str:
 def as_page(document: Document, timeline: list[Document], title: str) -> str:
     """The preview as a page of its own."""
     ledger = document["ledger"] | {
-        "calls": document["calls"]["total"],
+        "calls": document["calls"],
+        "identity": document["identity"],
         "missing_permissions": document["missing_actions"],
         "advice": document["advice"],
         # Of sending and removing, which a preview does not do, the advice says what matters.

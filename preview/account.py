@@ -29,31 +29,48 @@ UNKNOWN = frozenset(
 
 
 class Calls:
-    """The requests that were made to AWS, repeated ones included, by service as botocore's events name it."""
+    """The requests that were made to AWS, repeated ones included, by region and boto3's name of the service."""
 
     def __init__(self) -> None:
-        self._counts = Counter[str]()
+        self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = Lock()
 
-    def watch(self, session: boto3.Session) -> None:
-        """Count the requests of all clients that the session makes from now on."""
-        # The first to be asked: a handler that answers in place of AWS ends the round.
-        session.events.register_first("before-send", self._count)
+    def watch_session(self, session: boto3.Session) -> None:
+        """Count the requests to STS of clients that the session makes from now on."""
+        self._watch(session.events, "before-send.sts", (session.region_name or "", "sts"))
 
-    def _count(self, event_name: str, **_: Any) -> None:
-        with self._lock:
-            self._counts[event_name.split(".")[1]] += 1
+    def watch_account(self, account: Account) -> None:
+        """Count the requests of the account's clients."""
+        for region, aws in account.clients.items():
+            for service, client in aws.clients.items():
+                self._watch(client.meta.events, "before-send", (region, service))
+
+    def _watch(self, events: Any, event: str, place: tuple[str, str]) -> None:
+        def count(**_: Any) -> None:
+            with self._lock:
+                self._counts[place] += 1
+
+        # The first to be asked: a handler that answers in place of AWS ends the round.
+        events.register_first(event, count)
 
     @property
     def total(self) -> int:
         """How many there were."""
         return self._counts.total()
 
-    def by_service(self, account: Account) -> dict[str, int]:
-        """How many there were, by boto3's name of the service."""
-        clients = (client for aws in account.clients.values() for client in aws.clients.items())
-        names = {client.meta.service_model.service_id.hyphenize(): name for name, client in clients}
-        return {names.get(name, name): count for name, count in sorted(self._counts.items())}
+    def by_service(self) -> dict[str, int]:
+        """How many there were, by service."""
+        found = Counter[str]()
+        for (_, service), count in self._counts.items():
+            found[service] += count
+        return dict(sorted(found.items()))
+
+    def by_region(self) -> dict[str, dict[str, int]]:
+        """How many there were, by region and service."""
+        found: dict[str, dict[str, int]] = {}
+        for (region, service), count in sorted(self._counts.items()):
+            found.setdefault(region, {})[service] = count
+        return found
 
 
 @dataclass(frozen=True)
@@ -81,16 +98,18 @@ def opened(wanted: Wanted, environment: Mapping[str, str]) -> Opened:
     calls = Calls()
     session = _session(wanted, environment)
     regions = _regions(session, wanted)
-    calls.watch(session)
+    calls.watch_session(session)
     try:
         account_id, identity = _identity(session)
         if wanted.role_arn:
             session = assumed(session, wanted.role_arn, wanted.external_id)
-            calls.watch(session)
+            calls.watch_session(session)
             account_id, identity = _identity(session)
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise CannotPreview(reason(error, wanted)) from error
-    return Opened(Account.open(session, account_id, regions, ALL, api_share=API_SHARE_PERCENT / 100), identity, calls)
+    account = Account.open(session, account_id, regions, ALL, api_share=API_SHARE_PERCENT / 100)
+    calls.watch_account(account)
+    return Opened(account, identity, calls)
 
 
 def _session(wanted: Wanted, environment: Mapping[str, str]) -> boto3.Session:

@@ -30,7 +30,21 @@ def previous(path: Path, account: str) -> Document:
         raise CannotPreview(f"--diff {path}: it has format {found['format']}, and this version {FORMAT}: make it anew")
     if found["account"] != account:
         raise CannotPreview(f"--diff {path}: it shows account {found['account']}, and the credentials are of {account}")
+    if not _is_whole(found):
+        raise CannotPreview(f"--diff {path}: parts of it are missing or changed: give a file as --json wrote it")
     return found
+
+
+def _is_whole(document: Document) -> bool:
+    """Whether what is compared is there."""
+    ledger = document["ledger"]
+    elements = [document["components"], document["relations"]]
+    return (
+        isinstance(ledger, dict)
+        and {"began", "ended", "scopes", "left_out"} <= ledger.keys()
+        and all(isinstance(each, list) for each in (*elements, ledger["scopes"], ledger["left_out"]))
+        and all(isinstance(each, dict) and {"externalId", "data"} <= each.keys() for of in elements for each in of)
+    )
 
 
 class Difference:
@@ -109,7 +123,7 @@ class Difference:
     def as_entry(self) -> Document:
         """An entry of the page's timeline."""
         old, new = ({kind: [*of.values()] for kind, of in side.items()} for side in (self.old, self.new))
-        return comparison(old, new).as_json()
+        return comparison(old, new).as_json() | {"not_compared": sum(self.not_compared.values())}
 
 
 class _Sight:

@@ -1,5 +1,6 @@
 """Reads the account with the code of topo-cron, shows how far it is, and puts what came of it into one document."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from preview.account import EXPIRED, Opened
+from preview.errors import Interrupted
 from topology.aws import Aws
 from topology.collect import Account, scopes
 from topology.declare import Call
@@ -23,6 +25,8 @@ from topology.state import StateStore
 FORMAT = 1
 POLICY = "policies/sts-topo-cron-policy.json"
 Document = dict[str, Any]
+# The role that IAM Identity Center makes of a permission set.
+PERMISSION_SET = re.compile(r"AWSReservedSSO_(.+)_[0-9a-f]+")
 
 
 class Watched(Aws):
@@ -60,7 +64,11 @@ def read(one: Opened, console: Console) -> Document:
         "identity": one.identity,
         **elements,
         "counts": _counts(elements),
-        "calls": {"total": one.calls.total, "by_service": one.calls.by_service(account)},
+        "calls": {
+            "total": one.calls.total,
+            "by_service": one.calls.by_service(),
+            "by_region": one.calls.by_region(),
+        },
         **_unread(run.ledger, one.identity, account.regions),
         "ledger": run.ledger.as_document() | {"left_out": [_left_out(each) for each in run.ledger.left_out]},
     }
@@ -88,7 +96,11 @@ def progress(account: Account, console: Console) -> Iterator[None]:
                 bars.advance(tasks[region])
 
         account.clients.update({region: Watched(aws, over) for region, aws in account.clients.items()})
-        yield
+        try:
+            yield
+        except KeyboardInterrupt:
+            done = totals.total() - len(waiting)
+            raise Interrupted(f"after {done:,} of {totals.total():,} listings") from None
 
 
 def _elements(records: Iterator[bytes]) -> Document:
@@ -143,7 +155,8 @@ def _unread(ledger: Ledger, identity: str, regions: Sequence[str]) -> Document:
         advice.append(_nothing_found(outcome, regions))
     if missing:
         advice.append(
-            f"IAM actions are missing: attach {POLICY} to {identity}. It allows what is read here, and changes nothing."
+            f"IAM actions are missing: attach {POLICY} to {bearer(identity)}. It allows what is read here, and changes "
+            "nothing."
         )
     if forbidden:
         advice.append(
@@ -163,6 +176,16 @@ def _unread(ledger: Ledger, identity: str, regions: Sequence[str]) -> Document:
         "forbidden_actions": forbidden,
         "advice": advice,
     }
+
+
+def bearer(identity: str) -> str:
+    """What a policy is attached to, for whom AWS takes us: of a session its role, or the permission set behind it."""
+    kind, _, name = identity.rpartition(":")[2].partition("/")
+    if kind == "assumed-role":
+        role = name.rpartition("/")[0]
+        permission_set = PERMISSION_SET.fullmatch(role)
+        return f"the permission set {permission_set[1]}" if permission_set else f"the role {role}"
+    return f"the user {name}" if kind == "user" else identity
 
 
 def _nothing_found(outcome: str, regions: Sequence[str]) -> str:

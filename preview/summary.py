@@ -9,7 +9,11 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from preview.reading import Document
+from topology.errors import Denied
 
+GAP = 3  # columns between two of a table
+WIDTH_OF_ALL = 14  # columns of the last number, and of the margins
+MOST_NAMED = 6  # services or regions that are told by name
 MOST_CHANGES = 40  # components that are named one by one
 MOST_FIELDS = 3  # of a component
 SIGNS = {"created": "+", "updated": "~", "deleted": "-"}
@@ -20,7 +24,7 @@ def summarise(document: Document, console: Console) -> None:
     ledger = document["ledger"]
     console.print(f"\nAccount {document['account']}, {', '.join(document['regions'])}, read as {document['identity']}")
     if document["components"]:
-        console.print(_components(document))
+        console.print(_components(document, console.width))
     relations = document["counts"]["relations"]
     if relations:
         kinds = ", ".join(f"{count:,} {type_!r}" for type_, count in relations.items())
@@ -32,6 +36,8 @@ def summarise(document: Document, console: Console) -> None:
     if document["missing_actions"]:
         console.print(_missing(document["missing_actions"]))
     console.print(_calls(document))
+    if len(document["calls"]["by_region"]) > 1:
+        console.print(_regions(document))
     if difference := document.get("comparison"):
         _compared(document, difference, console)
     for sentence in document["advice"]:
@@ -47,10 +53,13 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _components(document: Document) -> Table:
+def _components(document: Document, width: int) -> Table:
     by_type = document["counts"]["components"]
     regions = sorted({region for counts in by_type.values() for region in counts})
     several = len(regions) > 1
+    if several and max(map(len, by_type)) + sum(len(region) + GAP for region in regions) + WIDTH_OF_ALL > width:
+        # Where there is no room for regions side by side, their table tells how many each of them has.
+        return _totals(by_type)
     table = _table("Components", "type", *(f"#{region}" for region in regions), *(["#all"] if several else []))
     totals = Counter[str]()
     for type_, counts in by_type.items():
@@ -58,6 +67,15 @@ def _components(document: Document) -> Table:
         table.add_row(type_, *_numbers(counts, regions, several))
     table.add_section()
     table.add_row("all", *_numbers(totals, regions, several))
+    return table
+
+
+def _totals(by_type: dict[str, dict[str, int]]) -> Table:
+    table = _table("Components", "type", "#in regions", "#all")
+    for type_, counts in by_type.items():
+        table.add_row(type_, f"{len(counts)}", f"{sum(counts.values()):,}")
+    table.add_section()
+    table.add_row("all", "", f"{sum(sum(counts.values()) for counts in by_type.values()):,}")
     return table
 
 
@@ -75,10 +93,17 @@ def _not_read(scopes: list[Any]) -> Table:
             what = ("all" if scope["service"] == "*" else scope["service"], cause["cause"], cause["action"])
             regions[what].append(scope["region"])
             said.setdefault(what, cause["error"])
-    table = _table("Not read to the end", "service", "region", "because", "what AWS said")
+    table = _table("Not read to the end", "service", "region", "because", "call, and what AWS said")
     for (service, because, action), where in regions.items():
-        table.add_row(service, ", ".join(where), because, said[service, because, action])
+        # That a call is denied says everything; the page and the file have AWS's words for it.
+        words = action if because == Denied.cause else said[service, because, action]
+        table.add_row(service, _few(where), because, words)
     return table
+
+
+def _few(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _left_out(findings: list[Any]) -> Table:
@@ -87,8 +112,8 @@ def _left_out(findings: list[Any]) -> Table:
         places[one["action"], one["cause"]].append((one["service"], one["region"]))
     table = _table("Details that are missing", "call", "because", "of services", "region")
     for (action, because), where in sorted(places.items()):
-        services, regions = (", ".join(sorted(set(names))) for names in zip(*where, strict=True))
-        table.add_row(action, because, services, regions)
+        services, regions = (sorted(set(names)) for names in zip(*where, strict=True))
+        table.add_row(action, because, _few(services), _few(regions))
     return table
 
 
@@ -100,13 +125,32 @@ def _missing(actions: list[str]) -> Table:
 
 
 def _calls(document: Document) -> Table:
+    """The seconds of a service are those of the region that took longest."""
     ledger, calls = document["ledger"], document["calls"]
-    table = _table(f"API calls, in {ledger['ended'] - ledger['began']:.1f} s", "service", "#calls")
+    table = _table("API calls and seconds", "service", "#calls", "#seconds")
     for service, count in sorted(calls["by_service"].items(), key=lambda item: -item[1]):
-        table.add_row(service, f"{count:,}")
+        table.add_row(service, f"{count:,}", _longest(ledger, "service", service))
     table.add_section()
-    table.add_row("all", f"{calls['total']:,}")
+    table.add_row("all", f"{calls['total']:,}", f"{ledger['ended'] - ledger['began']:.1f}")
     return table
+
+
+def _regions(document: Document) -> Table:
+    table = _table("By region", "region", "#components", "#calls", "#seconds", "#not read to the end")
+    components = Counter[str]()
+    for counts in document["counts"]["components"].values():
+        components.update(counts)
+    scopes = document["ledger"]["scopes"]
+    for region, calls in document["calls"]["by_region"].items():
+        unread = sum(scope["region"] == region and not scope["complete"] for scope in scopes)
+        seconds = _longest(document["ledger"], "region", region)
+        table.add_row(region, f"{components[region]:,}", f"{sum(calls.values()):,}", seconds, f"{unread or ''}")
+    return table
+
+
+def _longest(ledger: Document, name: str, value: str) -> str:
+    seconds = [scope["seconds"] for scope in ledger["scopes"] if scope[name] == value]
+    return f"{max(seconds):.1f}" if seconds else ""
 
 
 def _compared(document: Document, difference: Document, console: Console) -> None:

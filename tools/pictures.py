@@ -5,6 +5,7 @@ Page and dashboard come from a fresh installation in the sample estate, after so
 
 import json
 import shutil
+import tempfile
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -14,6 +15,7 @@ from tools import dashboard, flow
 
 FUNCTIONS = ("topo-cron", "topo-cwevents", "topo-publisher")
 CHANGE_SECONDS = 30
+SNAPSHOT_SECONDS = 60
 
 
 def main() -> None:
@@ -36,12 +38,25 @@ def main() -> None:
 
 
 def change(system: System) -> None:
-    """Create a queue, then tag it: two deltas beside the first snapshot."""
+    """Create a queue, tag it, and delete another one, with a snapshot after each of them."""
     arn = f"arn:aws:sqs:{system.account.region}:{system.account.account_id}:refunds"
     url = system.aws("sqs", "create-queue", "--queue-name", "refunds")["QueueUrl"]
     wait_for("the new queue", lambda: system.component(arn), CHANGE_SECONDS)
+    snapshot(system)
     system.aws("sqs", "tag-queue", "--queue-url", url, "--tags", "team=shop")
     wait_for("its tag", lambda: (system.component(arn) or {"data": {}})["data"].get("Tags"), CHANGE_SECONDS)
+    snapshot(system)
+    system.aws("sqs", "delete-queue", "--queue-url", url.replace("refunds", "mails-dead"))
+    wait_for("its end", lambda: not system.component(arn.replace("refunds", "mails-dead")), CHANGE_SECONDS)
+    snapshot(system)
+
+
+def snapshot(system: System) -> None:
+    """Have topo-cron take one, as the schedule does every hour, and wait for its end."""
+    before = system.instance.snapshots if system.instance else 0
+    with tempfile.NamedTemporaryFile() as answer:
+        system.aws("lambda", "invoke", "--function-name", "stackstate-topo-cron", answer.name)
+    wait_for("a snapshot", lambda: system.instance and system.instance.snapshots > before, SNAPSHOT_SECONDS)
 
 
 def dashboard_of(system: System) -> str:

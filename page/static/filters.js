@@ -1,5 +1,6 @@
 // What is looked for: words, types, regions, labels, a view of the whole, and what an entry of the timeline changed.
 
+import { surroundings } from 'page/around.js';
 import { key } from 'page/model.js';
 import { inView } from 'page/types.js';
 
@@ -11,6 +12,7 @@ export class Filters {
   labels = new Set();
   stale = false;
   entry = null;
+  around = null; // {id, reach}: nothing but the surroundings of a component
 
   // True where some components may be left out of what is found.
   get active() {
@@ -24,9 +26,10 @@ export class Filters {
     this.entry = null;
   }
 
-  // The components of the view.
+  // The components of the view, or of some surroundings.
   shown(model) {
-    return [...model.components.values()].filter(({ type }) => inView(type.name, this.view));
+    const within = this.around && surroundings(model, this.around);
+    return [...model.components.values()].filter(({ id, type }) => inView(type.name, this.view) && (!within || within.has(id)));
   }
 
   // Those of them that were looked for: all words, and one of the chosen of each kind.

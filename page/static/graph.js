@@ -1,6 +1,6 @@
 // The graph: knows where every component is drawn, follows the model, and answers to mouse, fingers and keys.
 
-import { collate } from 'page/dom.js';
+import { collate, plural } from 'page/dom.js';
 import { HEIGHT, PADDING, WIDTH, arrange, titleRoom } from 'page/layout.js';
 import { Painter, grown } from 'page/paint.js';
 import { settle } from 'page/settle.js';
@@ -10,6 +10,7 @@ const [NEAREST, FARTHEST] = [2.5, 0.01]; // zoom
 const FRESH_MS = 4000;
 const MOVE_MS = 350;
 const UNDER_TOOLS = 48; // pixels at the top, where the buttons are
+const BESIDE = 36; // pixels to the left and right, for names that are wider than their nodes
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Graph {
@@ -23,19 +24,23 @@ export class Graph {
   #pointers = new Map();
   #moved = 0;
 
-  constructor(container, onChoose) {
+  // onChoose(id or null, by key), onFold(id of a box)
+  constructor(container, onChoose, onFold) {
     this.container = container;
     this.onChoose = onChoose;
+    this.onFold = onFold;
     this.canvas = document.createElement('canvas');
     container.append(this.canvas);
     container.graph = this; // for the browser's console
     this.painter = new Painter(this.canvas);
     this.painter.resize();
     new ResizeObserver(() => this.#resized()).observe(container);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-      this.painter.themed();
-      this.#repaint();
-    });
+    for (const feature of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
+      matchMedia(feature).addEventListener('change', () => {
+        this.painter.themed();
+        this.#repaint();
+      });
+    }
     this.#listen();
   }
 
@@ -47,7 +52,7 @@ export class Graph {
     const next = new Map(components.map((component) => [component.id, this.#node(component)]));
     const edges = this.#edges(relations, next, paths);
     for (const { from, to } of edges) for (const node of [from, to]) node.degree += 1;
-    for (const node of next.values()) node.size = 38 + Math.min(24, 4 * Math.sqrt(node.degree));
+    for (const node of next.values()) node.size = node.holds ? 66 : 38 + Math.min(24, 4 * Math.sqrt(node.degree));
     if (all && components.length) await this.#arrange(next, edges, paths);
     this.#byId = next;
     this.#paths = paths;
@@ -60,16 +65,18 @@ export class Graph {
     return added;
   }
 
-  // Marks what was chosen, with its surroundings, and what was found (a set of ids; null where nothing is looked for).
-  mark(chosen, found) {
-    const near = chosen && this.#byId.has(chosen) ? new Set([chosen]) : null;
+  // Marks what was chosen, and what was found (a set of ids; null where nothing is looked for). `alone` lets everything
+  // fade but what was chosen and its neighbours.
+  mark(chosen, found, alone) {
+    const known = this.#byId.has(chosen);
+    const near = known && alone ? new Set([chosen]) : null;
     if (near) {
       for (const { from, to } of this.#scene.edges) {
         if (from.id === chosen) near.add(to.id);
         if (to.id === chosen) near.add(from.id);
       }
     }
-    Object.assign(this.#marks, { chosen: near ? chosen : null, near, found });
+    Object.assign(this.#marks, { chosen: known ? chosen : null, near, found });
     this.#repaint();
   }
 
@@ -88,7 +95,7 @@ export class Graph {
     if (!nodes.length) return;
     const area = extent(nodes, ids ? [] : this.#scene.boxes);
     const [width, height] = [this.painter.width, this.painter.height - UNDER_TOOLS];
-    const zoom = limited(Math.min(closest, (0.97 * width) / area.width, (0.97 * height) / area.height));
+    const zoom = limited(Math.min(closest, (width - 2 * BESIDE) / area.width, (0.97 * height) / area.height));
     const target = { zoom, x: area.x + area.width / 2 - width / zoom / 2, y: area.y + area.height / 2 - (height / 2 + UNDER_TOOLS) / zoom };
     if (ids) this.#moveTo(target);
     else this.#look(target);
@@ -113,9 +120,14 @@ export class Graph {
     }));
   }
 
-  #node({ id, name, type, stale }) {
+  // What is seen, as a PNG.
+  picture() {
+    return new Promise((resolve) => this.canvas.toBlob(resolve, 'image/png'));
+  }
+
+  #node({ id, name, type, stale, holds = 0 }) {
     const { x = 0, y = 0 } = this.#byId.get(id) ?? {};
-    return { id, name, type: type.name, stale: Boolean(stale), x, y, degree: 0, size: 38 };
+    return { id, name, type: type.name, stale: Boolean(stale), holds, x, y, degree: 0, size: 38 };
   }
 
   // A relation with the box that one is drawn in anyway says nothing new: it shows only when chosen.
@@ -148,7 +160,7 @@ export class Graph {
     canvas.addEventListener('pointermove', (event) => (this.#pointers.has(event.pointerId) ? this.#drag(event) : this.#hover(event)));
     canvas.addEventListener('pointerup', (event) => {
       this.#pointers.delete(event.pointerId);
-      if (this.#moved < 5 && !this.#pointers.size) this.onChoose(this.#at(event)?.id ?? null);
+      if (this.#moved < 5 && !this.#pointers.size) this.#click(event);
     });
     canvas.addEventListener('pointercancel', (event) => this.#pointers.delete(event.pointerId));
     canvas.addEventListener('wheel', (event) => {
@@ -171,12 +183,20 @@ export class Graph {
     this.zoom(distance(event) / Math.max(1, distance(before)), (event.offsetX + others[0].offsetX) / 2, (event.offsetY + others[0].offsetY) / 2);
   }
 
+  #click(event) {
+    const node = this.#at(event);
+    const box = node ? null : this.painter.titleAt(event.offsetX, event.offsetY);
+    if (box) this.onFold(box.id);
+    else this.onChoose(node?.id ?? null);
+  }
+
   #hover(event) {
     const node = this.#at(event);
+    const box = node ? null : this.painter.titleAt(event.offsetX, event.offsetY);
+    this.canvas.style.cursor = node || box ? 'pointer' : 'grab';
+    this.canvas.title = node ? `${node.name} · ${node.holds ? `${plural(node.holds, 'component')}, folded` : describe(node.type).label}` : box ? `${box.title}: fold` : '';
     if ((node?.id ?? null) === this.#marks.hovered) return;
     this.#marks.hovered = node?.id ?? null;
-    this.canvas.style.cursor = node ? 'pointer' : 'grab';
-    this.canvas.title = node ? `${node.name} · ${describe(node.type).label}` : '';
     this.#repaint();
   }
 
@@ -290,5 +310,5 @@ function boxes(nodes, paths) {
     const title = titleRoom(area.width);
     box.area = { x: area.x - PADDING, y: area.y - PADDING - title, width: area.width + 2 * PADDING, height: area.height + 2 * PADDING + title };
   }
-  return sized.reverse().map(({ area, title, type, depth, nodes: { length: count } }) => ({ ...area, title, type, depth, count }));
+  return sized.reverse().map(({ id, area, title, type, depth, nodes }) => ({ ...area, id, title, type, depth, count: nodes.reduce((sum, { holds }) => sum + (holds || 1), 0) }));
 }

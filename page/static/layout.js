@@ -1,7 +1,9 @@
-// Where everything goes: connected islands are relaxed by forces, then islands and boxes are packed side by side.
+// Where everything goes: connected islands are laid out in layers, or where these would be too many relaxed by forces;
+// then islands and boxes are packed side by side.
 // Works in short slices, so that the page stays usable however large the topology is.
 
 import { unique } from 'page/dom.js';
+import { layered } from 'page/layers.js';
 
 export const WIDTH = 110; // a node with its label
 export const HEIGHT = 80;
@@ -15,7 +17,7 @@ const SLICE_MS = 12;
 const INNER_ASPECTS = [0.6, 1, 1.5, 2.2]; // of boxes: what can be shown largest is taken
 
 // Room for the title above what is in a box, which is seen from farther away the larger the box is.
-export const titleRoom = (width) => Math.max(30, 0.05 * width);
+export const titleRoom = (width) => Math.max(30, 0.11 * width);
 
 let sliceEnds = 0;
 async function breathe() {
@@ -28,12 +30,14 @@ async function breathe() {
 // around a node, outermost first; `aspect` is width by height of the room.
 export async function arrange(nodes, edges, pathOf, aspect) {
   const neighbours = new Map(nodes.map((node) => [node, []]));
+  const targets = new Map(nodes.map((node) => [node, []]));
   for (const [source, target] of edges) {
     neighbours.get(source).push(target);
     neighbours.get(target).push(source);
+    targets.get(source).push(target);
   }
   const root = tree(nodes, pathOf);
-  await relaxed(root, neighbours);
+  await relaxed(root, neighbours, targets);
   let best = null;
   for (const inner of root.inner.size ? INNER_ASPECTS : [1]) {
     await breathe();
@@ -58,14 +62,23 @@ function tree(nodes, pathOf) {
 }
 
 // Gives every box its islands, relaxed, and its single nodes.
-async function relaxed(box, neighbours) {
+async function relaxed(box, neighbours, targets) {
   const within = new Set(box.members);
   const near = new Map(box.members.map((node) => [node, neighbours.get(node).filter((other) => within.has(other))]));
   const [islands, singles] = split(box.members, near);
   box.singles = singles;
   box.blocks = [];
-  for (const island of islands) box.blocks.push(island.length > MOST_RELAXED ? grid(island, 1.5) : await relax(island, near));
-  for (const inner of box.inner.values()) await relaxed(inner, neighbours);
+  for (const island of islands) box.blocks.push((await inLayers(island, targets)) ?? (island.length > MOST_RELAXED ? grid(island, 1.5) : await relax(island, near)));
+  for (const inner of box.inner.values()) await relaxed(inner, neighbours, targets);
+}
+
+// The island's block in layers; null where there would be too many.
+async function inLayers(island, targets) {
+  const index = new Map(island.map((node, number) => [node, number]));
+  const within = (node) => unique(targets.get(node).map((target) => index.get(target)).filter((target) => target !== undefined));
+  await breathe();
+  const places = await layered(island.map(within), WIDTH, HEIGHT, breathe);
+  return places && block(island, places.x, places.y);
 }
 
 // The block of a box: what is directly in it, and the boxes in it, which have the aspect `inner`.

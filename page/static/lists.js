@@ -1,5 +1,6 @@
 // The left side: search, filters by region and label, and all components by type.
 
+import { REACHES } from 'page/around.js';
 import { $, collate, countBy, groupBy, h, number, plural, replace, unique } from 'page/dom.js';
 import { describe } from 'page/types.js';
 
@@ -16,13 +17,23 @@ export const badge = (type) => {
 export function renderLists(app, shown, found) {
   const { filters } = app;
   $('found').textContent = filters.active ? `${number(found.length)} of ${plural(shown.length, 'component')}` : '';
-  replace($('filters'), regions(app, shown), labels(app, shown), stale(app, shown), filters.active && clear(app));
+  replace($('filters'), around(app), regions(app, shown), labels(app, shown), stale(app, shown), filters.active && clear(app));
   replace($('types'), types(app, shown, found));
 }
 
 function toggle(app, set, value) {
   if (!set.delete(value)) set.add(value);
   app.changed();
+}
+
+function around(app) {
+  const { around: wanted } = app.filters;
+  if (!wanted) return null;
+  const name = app.model.components.get(wanted.id)?.name ?? 'what is gone';
+  return h('ul.chips', {}, h('li', {}, h(
+    'button', { 'aria-pressed': 'true', 'data-key': 'around', title: 'Show everything again', onclick: () => app.around(null) },
+    `Only ${REACHES[wanted.reach](name)}`, h('span', { 'aria-hidden': 'true' }, ' ×'),
+  )));
 }
 
 function regions(app, shown) {
@@ -66,7 +77,7 @@ function stale(app, shown) {
     app.changed();
   };
   return h('button.type.stale', { 'aria-pressed': String(app.filters.stale), 'data-key': 'stale', onclick: act },
-    h('span.badge', { 'aria-hidden': 'true' }, '!'), h('span.label', {}, 'Not up to date'), h('span.count', {}, number(count)));
+    h('span.badge', { 'aria-hidden': 'true' }, '!'), h('span.label', {}, 'From an earlier reading'), h('span.count', {}, number(count)));
 }
 
 function clear(app) {

@@ -1,7 +1,7 @@
 // Draws a scene on a canvas: boxes, relations, nodes, and as many names as there is room for.
 
-import { plural } from 'page/dom.js';
-import { HEIGHT } from 'page/layout.js';
+import { number, plural } from 'page/dom.js';
+import { HEIGHT, titleRoom } from 'page/layout.js';
 import { describe } from 'page/types.js';
 
 const TILE = 96; // pixels of a node's picture, which is then drawn in any size
@@ -10,7 +10,10 @@ const SMALL = 7; // pixels, below which a node is a plain square
 const MOST_NAMES = 350;
 const MOST_KINDS = 25; // relations of a component that are named
 const MOST_FAINT = 4000; // relations that are drawn faintly behind what was found
+const MOST_HEADS = 2500; // relations that have arrow heads
+const HEAD = [9, 5]; // the length of a head: in the graph's units, and at least in pixels
 const LINE = 14; // pixels of a name's height
+const TITLE = 18; // pixels of a title's height
 const CELL = 48; // pixels of the grid in which room for names is looked for
 
 // From afar, where there is no room for names anyway, nodes are drawn larger, as far as their neighbours leave room.
@@ -22,6 +25,7 @@ export function grown(size, zoom) {
 export class Painter {
   #tiles = new Map();
   #widths = new Map();
+  titles = []; // where the titles of boxes were drawn last
   #context;
   #colors = {};
 
@@ -66,6 +70,11 @@ export class Painter {
     this.#names(shown, boxes, marks, bright, scene);
   }
 
+  // The box whose title was drawn there, or undefined.
+  titleAt(x, y) {
+    return this.titles.find(({ left, top, right, bottom }) => x >= left && x <= right && y >= top && y <= bottom)?.box;
+  }
+
   #visible(x, y, width, height) {
     const { camera } = this;
     return x < camera.x + this.width / camera.zoom && x + width > camera.x && y < camera.y + this.height / camera.zoom && y + height > camera.y;
@@ -95,9 +104,9 @@ export class Painter {
     const lit = all ? plain : plain.filter(({ from, to }) => bright(from.id) && bright(to.id));
     if (!all && plain.length < MOST_FAINT) this.#lines(plain, this.#colors.edge, 1.1, FADED);
     // Many relations seen from afar are a haze, behind which the nodes stay visible.
-    this.#lines(marks.near ? [] : lit, this.#colors.edge, 1.1, Math.max(0.2, Math.min(1, (1500 * this.camera.zoom) / lit.length)));
+    this.#lines(marks.near ? [] : lit, this.#colors.edge, 1.1, Math.max(0.3, Math.min(1, (1500 * this.camera.zoom) / lit.length)));
     this.#lines(near, this.#colors.accent, 2.2, 1);
-    if (this.camera.zoom > 0.45 && lit.length < 3000) this.#heads(marks.near ? near : lit, marks.near ? this.#colors.accent : this.#colors.edge);
+    if (this.camera.zoom > 0.2 && lit.length < MOST_HEADS) this.#heads(marks.near ? near : lit, marks.near ? this.#colors.accent : this.#colors.edge);
   }
 
   #crosses({ from, to }) {
@@ -121,6 +130,7 @@ export class Painter {
 
   #heads(edges, color) {
     const context = this.#context;
+    const long = Math.max(HEAD[0], HEAD[1] / this.camera.zoom);
     context.beginPath();
     for (const { from, to } of edges) {
       const [dx, dy] = [to.x - from.x, to.y - from.y];
@@ -131,8 +141,8 @@ export class Painter {
       const back = grown(to.size, this.camera.zoom) / 2 / Math.max(Math.abs(ux), Math.abs(uy)) + 1;
       const [x, y] = [to.x - ux * back, to.y - uy * back];
       context.moveTo(x, y);
-      context.lineTo(x - ux * 9 - uy * 4, y - uy * 9 + ux * 4);
-      context.lineTo(x - ux * 9 + uy * 4, y - uy * 9 - ux * 4);
+      context.lineTo(x - (ux + uy * 0.45) * long, y - (uy - ux * 0.45) * long);
+      context.lineTo(x - (ux - uy * 0.45) * long, y - (uy + ux * 0.45) * long);
     }
     context.fillStyle = color;
     context.fill();
@@ -151,7 +161,7 @@ export class Painter {
           context.fillRect(node.x - size / 2, node.y - size / 2, size, size);
         } else {
           const whole = (size * TILE) / (TILE - 14); // the picture has a margin
-          context.drawImage(this.#tile(node.type, node.stale), node.x - whole / 2, node.y - whole / 2, whole, whole);
+          context.drawImage(this.#tile(node), node.x - whole / 2, node.y - whole / 2, whole, whole);
         }
       }
     }
@@ -174,9 +184,10 @@ export class Painter {
   }
 
   // The picture of a type; of what was not read lately, with a dashed frame and stripes.
-  #tile(type, stale) {
-    const name = `${type}|${Boolean(stale)}`;
-    if (!this.#tiles.has(name)) this.#tiles.set(name, this.#painted(describe(type), stale));
+  #tile({ type, stale, holds }) {
+    const name = `${type}|${stale}|${holds}`;
+    const described = describe(type);
+    if (!this.#tiles.has(name)) this.#tiles.set(name, this.#painted(holds ? { ...described, glyph: number(holds) } : described, stale));
     return this.#tiles.get(name);
   }
 
@@ -216,6 +227,7 @@ export class Painter {
   // Names keep their size whatever the zoom, and never cover each other: the important ones come first.
   #names(nodes, boxes, marks, bright, scene) {
     const taken = new Taken(this.width, this.height);
+    this.titles = [];
     boxes.forEach((box) => this.#title(box, taken));
     const room = this.camera.zoom * 40 >= 5;
     const lit = nodes.filter(({ id }) => bright(id));
@@ -243,8 +255,10 @@ export class Painter {
     for (const most of bold ? [60] : [26, 12]) {
       const text = clipped(node.name, most);
       const width = this.#width(text, font);
-      if (taken.take(x - width / 2, y + 1, width, LINE)) {
-        this.#text(text, x, y + 2, font, this.#colors.text, 'center');
+      // A name that would stick out of the picture is moved in, as far as its node is still beside it.
+      const left = Math.max(Math.min(x - width / 2, this.width - width - 4), 4);
+      if (Math.abs(left + width / 2 - x) < width / 2 && taken.take(left, y + 1, width, LINE)) {
+        this.#text(text, left, y + 2, font, this.#colors.text, 'left');
         return true;
       }
     }
@@ -270,7 +284,11 @@ export class Painter {
     const font = `650 ${box.depth ? 11.5 : 13}px system-ui, sans-serif`;
     const whole = `${box.title} · ${plural(box.count, 'component')}`;
     const text = this.#width(whole, font) <= wide ? whole : this.#fitting(box.title, font, wide);
-    if (text && taken.take(left, y + 5, this.#width(text, font), 18)) this.#heading(text, left, y + 7, font);
+    // From afar it would hide all that is in a small box.
+    const top = titleRoom(box.width) * this.camera.zoom < TITLE / 2 ? y - TITLE - 1 : y + 5;
+    if (!text || !taken.take(left, top, this.#width(text, font), TITLE)) return;
+    this.#heading(text, left, top + 2, font);
+    this.titles.push({ box, left, top, right: left + this.#width(text, font), bottom: top + TITLE });
   }
 
   // On a ground of its own, since from afar a title is larger than the room for it.

@@ -1,7 +1,8 @@
 // The right side: the details of a component, what an entry of the timeline changed, or an overview.
 
 import { consoleLink } from 'page/console.js';
-import { $, clock, collate, countBy, groupBy, h, moment, number, plural, unique } from 'page/dom.js';
+import { REACHES } from 'page/around.js';
+import { $, clock, collate, countBy, groupBy, h, moment, number, plural, replace, unique } from 'page/dom.js';
 import { badge } from 'page/lists.js';
 import { key, shortened, tagsOf } from 'page/model.js';
 import { title } from 'page/timeline.js';
@@ -12,8 +13,22 @@ const SHOWN = 200; // relations or changes
 
 export function renderPanel(app) {
   const component = app.model.components.get(app.chosen);
+  const folded = app.scene.components.find(({ id, holds }) => holds && id === app.chosen);
   const entry = app.filters.entry;
-  $('panel').replaceChildren(...(component ? details(app, component) : entry ? changes(app, entry) : overview(app)).flat(Infinity).filter(Boolean));
+  const shown = component ? details(app, component) : folded ? group(app, folded) : entry ? changes(app, entry) : overview(app);
+  replace($('panel'), shown);
+}
+
+// A group that is drawn as one node.
+function group(app, { id, name, holds }) {
+  const members = app.filters.shown(app.model).filter((each) => app.scene.drawnAs(each.id) === id);
+  const byType = [...groupBy(members, ({ type }) => type.name)].sort(([a], [b]) => describe(a).rank - describe(b).rank);
+  return [
+    heading(app, name, `${plural(holds, 'component')}, folded into one`, () => app.choose(null)),
+    h('p', {}, h('button.button', { onclick: () => app.unfold(id) }, 'Unfold')),
+    h('h3', {}, 'Components by type'),
+    h('dl.facts', {}, byType.flatMap(([type, all]) => [h('dt', {}, describe(type).label), h('dd', {}, number(all.length))])),
+  ];
 }
 
 function overview(app) {
@@ -31,6 +46,7 @@ function overview(app) {
     ...troubles(app),
     ...(model.timeline.length ? latest(app) : []),
     ...counts(model),
+    ...calls(app.ledger),
     h('p.muted.hint', {}, 'Press / to search, Escape to step back.'),
   ];
 }
@@ -40,8 +56,9 @@ function ledgerFacts(ledger) {
   return [
     ['Read at', moment(ledger.ended)],
     ['Took', `${number(Math.round((ledger.ended - ledger.began) * 10) / 10)} s`],
-    ...(ledger.calls === undefined ? [] : [['API calls', number(ledger.calls)]]),
-    ['Scopes read', `${number(ledger.scopes.filter(({ complete }) => complete).length)} of ${number(ledger.scopes.length)}`],
+    ...(ledger.calls ? [['API calls', number(ledger.calls.total)]] : []),
+    ['Read to the end', `${number(ledger.scopes.filter(({ complete }) => complete).length)} of ${plural(ledger.scopes.length, 'service')}`],
+    ...(ledger.identity ? [['Read as', h('code', {}, ledger.identity)]] : []),
   ];
 }
 
@@ -63,12 +80,29 @@ function counts(model) {
     const by = countBy(all.map(({ region }) => region || 'elsewhere'));
     return h('tr', {}, h('th', { scope: 'row' }, head), regions.map((region) => h('td', {}, number(by.get(region) ?? 0))), regions.length > 1 && h('td', {}, number(all.length)));
   };
+  return table('Counts by type and region', ['Type', ...regions, ...(regions.length > 1 ? ['all'] : [])],
+    [...names.map((type) => row(describe(type).label, byType.get(type))), row('all', components)]);
+}
+
+function table(title, columns, rows) {
   return [
-    h('h3', {}, 'Counts by type and region'),
-    h('div.wide', { tabindex: '0', role: 'region', 'aria-label': 'Counts by type and region' }, h('table', {},
-      h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Type'), regions.map((region) => h('th', { scope: 'col' }, region)), regions.length > 1 && h('th', { scope: 'col' }, 'all'))),
-      h('tbody', {}, names.map((type) => row(describe(type).label, byType.get(type))), row('all', components)))),
+    h('h3', {}, title),
+    h('div.wide', { tabindex: '0', role: 'region', 'aria-label': title }, h('table', {},
+      h('thead', {}, h('tr', {}, columns.map((name) => h('th', { scope: 'col' }, name)))), h('tbody', {}, rows))),
   ];
+}
+
+// What reading took: API calls by service and region, and the seconds in which they were read, all side by side.
+function calls(ledger) {
+  if (!ledger?.calls) return [];
+  const made = Object.entries(ledger.calls.by_region).flatMap(([region, services]) => Object.entries(services).map(([service, count]) => ({
+    region, service, count, seconds: ledger.scopes.find((scope) => scope.region === region && scope.service === service)?.seconds,
+  })));
+  made.sort((a, b) => b.count - a.count);
+  const row = (head, { region, count, seconds }) => h('tr', {}, h('th', { scope: 'row' }, head), h('td', {}, region), h('td', {}, number(count)),
+    h('td', {}, seconds === undefined ? '' : seconds.toFixed(1)));
+  const all = { region: '', count: ledger.calls.total, seconds: ledger.ended - ledger.began };
+  return table('API calls and time', ['Service', 'Region', 'Calls', 'Seconds'], [...made.map((one) => row(one.service, one)), row('all', all)]);
 }
 
 function changes(app, entry) {
@@ -79,7 +113,8 @@ function changes(app, entry) {
     heading(app, title(entry), `${entry.instance ? `${entry.instance} · ` : ''}${moment(entry.time)}`, () => app.enter(null)),
     h('dl.facts', {},
       Object.entries(entry.components).flatMap(([what, count]) => [h('dt', {}, `Components ${what}`), h('dd', {}, number(count))]),
-      h('dt', {}, 'Relations'), h('dd', {}, relations.join(', ') || 'none')),
+      h('dt', {}, 'Relations'), h('dd', {}, relations.join(', ') || 'none'),
+      entry.not_compared > 0 && [h('dt', {}, 'Not compared'), h('dd', {}, number(entry.not_compared))]),
     h('h3', {}, 'What changed'),
     all ? h('ol.changes', {}, entry.changes.slice(0, SHOWN).map((change) => changed(app, entry, change))) : h('p.muted', {}, 'No component changed.'),
     all > Math.min(told, SHOWN) && h('p.muted', {}, `and ${number(all - Math.min(told, SHOWN))} more`),
@@ -114,6 +149,7 @@ function details(app, component) {
     heading(app, component.name, `${describe(type).label}${where && ` in ${where}`}`, () => app.choose(null), badge(type)),
     component.stale && h('p.warning', {}, `Not read since ${component.stale.since ? moment(component.stale.since) : 'an earlier run'}. ${component.stale.because ?? ''}`),
     link && h('p', {}, h('a.button', { href: link, target: '_blank', rel: 'noopener noreferrer' }, 'Open in the AWS console ↗')),
+    reach(app, component),
     h('h3', {}, 'Identifiers'),
     ...identifiers(component).map(identifier),
     h('h3', {}, 'Tags', h('span.count', {}, `${tags.length}`)),
@@ -123,6 +159,16 @@ function details(app, component) {
     h('h3', {}, 'Data'),
     h('div.data', {}, tree(component.data, 0)),
   ];
+}
+
+// What else is to be seen beside it.
+function reach(app, { id }) {
+  const { around } = app.filters;
+  const now = around?.id === id ? around.reach : '';
+  const options = [['', 'everything'], ...Object.entries(REACHES).map(([value, name]) => [value, name('it')])];
+  const act = ({ target: { value } }) => app.around(value ? { id, reach: value } : null);
+  return h('p.reach', {}, h('label', {}, 'Show ', h('select', { 'data-key': 'reach', onchange: act },
+    options.map(([value, name]) => h('option', { value, selected: value === now && '' }, name)))));
 }
 
 // The id, and the further ones by which StackState merges components.

@@ -20,7 +20,8 @@ export function renderTimeline(app) {
 
 function button(app, entry) {
   const counts = Object.entries(entry.components).filter(([, count]) => count);
-  const words = counts.map(([what, count]) => `${number(count)} ${what}`).join(', ') || 'no component changed';
+  const unknown = entry.not_compared ? `${number(entry.not_compared)} not compared` : '';
+  const words = [...counts.map(([what, count]) => `${number(count)} ${what}`), unknown].filter(Boolean).join(', ') || 'no component changed';
   return h(
     'button',
     {
@@ -29,6 +30,7 @@ function button(app, entry) {
       onclick: () => app.enter(app.filters.entry?.number === entry.number ? null : entry.number),
     },
     h('span', {}, h('strong', {}, title(entry)), h('small', {}, ` ${clock(entry.time)}`)),
-    h('span.signs', {}, counts.length ? counts.map(([what, count]) => h(`span.${what}`, {}, `${SIGNS[what]}${number(count)}`)) : h('span', {}, '=')),
+    h('span.signs', {}, counts.map(([what, count]) => h(`span.${what}`, {}, `${SIGNS[what]}${number(count)}`)),
+      unknown ? h('span', {}, unknown) : !counts.length && h('span', {}, '=')),
   );
 }

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from page.embed import page as whole_page
@@ -85,7 +86,7 @@ def test_the_ledger_says_what_could_not_be_read_and_what_is_missing(page: Page, 
         "12.5 s",
     ):
         expect(panel(page)).to_contain_text(told)
-    expect(page.get_by_label("Counts", exact=True)).to_contain_text("not up to date")
+    expect(page.get_by_label("Counts", exact=True)).to_contain_text("not read1")
 
 
 def test_a_comparison_is_an_entry_of_the_timeline(page: Page, tmp_path: Path) -> None:
@@ -99,10 +100,86 @@ def test_a_comparison_is_an_entry_of_the_timeline(page: Page, tmp_path: Path) ->
     assert bright(page) == {"checkout"}
 
 
-def test_an_empty_account_says_so(page: Page, tmp_path: Path) -> None:
-    open_file(page, tmp_path, topology())
+def read(*scopes: tuple[str, str]) -> dict[str, Any]:
+    """A ledger with these scopes: service, and the cause for which it was not read, if it was not."""
+    lines = [
+        {"account": "1", "region": "eu-west-1", "service": service, "complete": not cause, "components": 0}
+        | {"causes": [{"cause": cause, "action": f"{service}:List", "error": "no"}] if cause else []}
+        for service, cause in scopes
+    ]
+    return {"began": 1_700_000_000, "ended": 1_700_000_001, "scopes": lines}
 
-    expect(page.get_by_text("Nothing was found")).to_be_visible()
+
+@pytest.mark.parametrize(
+    ("ledger", "title", "text"),
+    [
+        (read(("sqs", "")), "There is nothing", "Everything in eu-west-1 was read to its end"),
+        (read(("sqs", "denied"), ("sns", "denied")), "Nothing could be read", "in eu-west-1 is not known (denied)"),
+        (read(("sqs", "throttled"), ("sns", "")), "not everything was read", "1 of 2 services could not be read"),
+        (None, "Nothing was found", "no component in this file"),
+    ],
+)
+def test_a_page_without_components_says_why(
+    page: Page, tmp_path: Path, ledger: dict[str, Any] | None, title: str, text: str
+) -> None:
+    open_file(page, tmp_path, topology(), ledger)
+
+    expect(page.locator("#empty")).to_contain_text(title)
+    expect(page.locator("#empty")).to_contain_text(text)
+
+
+def test_what_is_shown_as_of_earlier_is_told_apart_from_what_was_not_read(page: Page, tmp_path: Path) -> None:
+    old = component("arn:old", Name="old", NotReadSince="2026-01-02T03:04:05Z", NotReadBecause="It is denied.")
+    ledger = read(("sns", "denied"), ("sqs", "throttled"), ("redshift", "service not in region"))
+    ledger["scopes"][1] |= {"replayed": 1, "read_at": 1_767_323_045}
+
+    open_file(page, tmp_path, topology(*SHOP, old), ledger)
+
+    counts = page.get_by_label("Counts", exact=True)
+    expect(counts).to_contain_text("not read1")
+    expect(counts).to_contain_text("as of 2 Jan 2026")
+    expect(panel(page)).to_contain_text("sns in eu-west-1")
+    expect(panel(page)).to_contain_text("whether there is anything is not known")
+    expect(panel(page)).to_contain_text("1 component shown as of 2 Jan 2026")
+    expect(panel(page)).to_contain_text("Not offered by AWS there")
+
+
+def test_what_is_the_same_in_several_regions_is_told_once(page: Page, tmp_path: Path) -> None:
+    ledger = read(*[("sqs", "denied")] * 9)
+    for number, scope in enumerate(ledger["scopes"]):
+        scope["region"] = f"eu-west-{number}"
+
+    open_file(page, tmp_path, topology(*SHOP), ledger)
+
+    expect(panel(page).get_by_text("sqs in eu-west-0, ")).to_contain_text("eu-west-5 and 3 more regions")
+
+
+def test_details_that_were_left_out_are_told_with_their_action(page: Page, tmp_path: Path) -> None:
+    left_out = {
+        "account": "1",
+        "region": "eu-west-1",
+        "service": "sqs",
+        "cause": "denied",
+        "action": "sqs:ListQueueTags",
+    }
+
+    open_file(page, tmp_path, topology(*SHOP), read(("sqs", "")) | {"left_out": [left_out]})
+
+    expect(panel(page)).to_contain_text("sqs:ListQueueTags")
+    expect(panel(page)).to_contain_text("denied; for sqs in eu-west-1")
+
+
+def test_calls_and_time_are_told_by_service_and_region(page: Page, tmp_path: Path) -> None:
+    ledger = read(("sqs", "")) | {
+        "calls": {"total": 15, "by_region": {"eu-west-1": {"sqs": 12}, "us-east-1": {"sts": 3}}}
+    }
+    ledger["scopes"][0]["seconds"] = 0.42
+
+    open_file(page, tmp_path, topology(*SHOP), ledger)
+
+    table = panel(page).get_by_role("region", name="API calls and time")
+    rows = [row.split() for row in table.get_by_role("row").all_inner_texts()[1:]]
+    assert rows == [["sqs", "eu-west-1", "12", "0.4"], ["sts", "us-east-1", "3"], ["all", "15", "1.0"]]
 
 
 def test_counts_are_shown_by_type_and_region(page: Page, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_what_is_told_again_from_an_earlier_reading_is_marked_everywhere(page: P
     snapshot(receiver, *SHOP, component("arn:old", Name="stale-queue", **old))
     load(page, receiver)
 
-    expect(page.get_by_label("Counts", exact=True)).to_contain_text("not up to date")
+    expect(page.get_by_label("Counts", exact=True)).to_contain_text("as of 2 Jan 2026")
     expect(panel(page)).to_contain_text("sqs:ListQueues is denied.")
     panel(page).get_by_role("button", name="SQS queue in eu-west-1: 1").click()
     assert bright(page) == {"stale-queue"}

@@ -1,5 +1,8 @@
 """Looking around in a topology: search, filters, views, groups, details and relations."""
 
+import json
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -32,10 +35,52 @@ def shop(page: Page, receiver: Receiver) -> Page:
     return page
 
 
+def wait_for(page: Page, condition: str) -> None:
+    """Wait until the condition holds of what is drawn."""
+    page.wait_for_function(f"() => document.getElementById('graph').graph.drawn().{condition}")
+
+
 def test_an_empty_receiver_says_that_it_waits(page: Page, receiver: Receiver) -> None:
     page.goto(receiver.base_url.replace("/receiver", "/"))
 
     expect(page.get_by_text("No topology yet")).to_be_visible()
+
+
+def test_a_snapshot_with_nothing_in_it_is_told_from_none(page: Page, receiver: Receiver) -> None:
+    snapshot(receiver)
+    load(page, receiver)
+
+    expect(page.get_by_text("The topology is empty")).to_be_visible()
+
+
+def test_a_search_without_hits_says_so_and_how_to_see_everything_again(shop: Page) -> None:
+    kind(shop, "SQS queue").click()
+    shop.get_by_role("searchbox", name="Search").fill("nowhere")
+    expect(shop.get_by_text("No component has “nowhere” in its name")).to_contain_text("and fits the filters")
+
+    shop.locator("#empty").get_by_role("button", name="Clear search and filters").click()
+
+    expect(shop.locator("#empty")).to_be_hidden()
+    assert bright(shop) == names(shop)
+
+
+def test_filters_that_nothing_fits_say_so(shop: Page) -> None:
+    kind(shop, "DynamoDB table").click()
+    kind(shop, "us-east-1").click()
+
+    expect(shop.get_by_text("No component fits all of the filters")).to_be_visible()
+
+
+def test_a_view_without_components_leads_to_all(page: Page, receiver: Receiver) -> None:
+    snapshot(receiver, component("vpc-1", "aws.vpc"))
+    load(page, receiver)
+    page.get_by_role("button", name="Serverless").click()
+    expect(page.get_by_text("Nothing belongs to the view Serverless")).to_be_visible()
+
+    page.get_by_role("button", name="Show all").click()
+
+    wait_for(page, "length === 1")
+    assert names(page) == {"vpc-1"}
 
 
 def test_the_page_lists_types_with_counts_and_draws_the_graph(shop: Page) -> None:
@@ -209,6 +254,131 @@ def test_the_address_leads_back_to_a_component(shop: Page) -> None:
     expect(panel(shop).get_by_role("heading", name="baskets")).to_be_visible()
 
 
+def test_the_address_leads_back_to_view_grouping_search_and_filters(page: Page, receiver: Receiver) -> None:
+    snapshot(receiver, *SHOP, *NETWORK)
+    load(page, receiver)
+    page.get_by_role("button", name="Serverless").click()
+    page.get_by_label("Group by").select_option("Type")
+    kind(page, "Lambda function").click()
+    page.get_by_label("Filter by label").fill("team:shop")
+    page.get_by_role("searchbox", name="Search").fill("check")
+    expect(page).to_have_url(re.compile("q=check"))
+
+    page.reload()
+
+    ready(page)
+    expect(page.get_by_text("1 of 5 components")).to_be_visible()
+    expect(page.get_by_role("searchbox", name="Search")).to_have_value("check")
+    expect(page.get_by_role("button", name="Serverless")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("Group by")).to_have_value("type")
+    assert bright(page) == {"checkout"}
+    assert boxes(page)["jobs"] == ["SQS queue"]
+
+
+def test_an_address_that_somebody_else_sends_is_followed_without_a_reload(shop: Page) -> None:
+    shop.evaluate("location.hash = '#view=serverless&q=orders&group=nonsense&view=unheard'")
+
+    expect(shop.get_by_text("1 of 4 components")).to_be_visible()
+    assert bright(shop) == {"orders"}
+
+
+CHAIN = (
+    *(component(f"arn:{name}", Name=name) for name in ("web", "api", "queue", "worker", "other")),
+    *(relation(f"arn:{a}", f"arn:{b}") for a, b in (("web", "api"), ("api", "queue"), ("queue", "worker"))),
+)
+
+
+@pytest.mark.parametrize(
+    ("reach", "shown"),
+    [
+        ("1 step around it", {"web", "api", "queue"}),
+        ("2 steps around it", {"web", "api", "queue", "worker"}),
+        ("what it needs", {"api", "queue", "worker"}),
+        ("what needs it", {"api", "web"}),
+    ],
+)
+def test_nothing_but_the_surroundings_of_a_component_can_be_shown(
+    page: Page, receiver: Receiver, reach: str, shown: set[str]
+) -> None:
+    snapshot(receiver, *CHAIN)
+    load(page, receiver)
+    everything = names(page)
+    open_details(page, "api")
+
+    panel(page).get_by_label("Show").select_option(reach)
+
+    expect(page.get_by_label("Counts", exact=True)).to_contain_text(f"components{len(shown)}")
+    ready(page)
+    assert names(page) == shown
+    page.get_by_role("button", name=f"Only {reach.replace('it needs', 'api needs').replace(' it', ' api')}").click()
+    expect(page.get_by_label("Counts", exact=True)).to_contain_text(f"components{len(everything)}")
+
+
+def test_what_needs_something_is_drawn_above_it(page: Page, receiver: Receiver) -> None:
+    snapshot(receiver, *CHAIN)
+    load(page, receiver)
+
+    heights = {each["name"]: each["at"][1] for each in drawn(page)}
+
+    assert heights["web"] < heights["api"] < heights["queue"] < heights["worker"]
+
+
+def test_relations_in_a_circle_are_drawn(page: Page, receiver: Receiver) -> None:
+    snapshot(receiver, *CHAIN, relation("arn:worker", "arn:web"), relation("arn:api", "arn:api"))
+    load(page, receiver)
+
+    heights = {round(each["at"][1]) for each in drawn(page) if each["name"] != "other"}
+    assert len(heights) == 4
+
+
+def test_a_group_folds_into_one_component_and_unfolds_again(page: Page, receiver: Receiver) -> None:
+    snapshot(receiver, *SHOP, *NETWORK, relation("arn:checkout", "i-1"))
+    load(page, receiver)
+    everything = names(page)
+
+    page.get_by_role("button", name="Fold").click()
+    wait_for(page, "length === 2")
+    assert names(page) == {"shop", "Outside VPCs"}
+
+    page.get_by_role("application", name="Graph").focus()
+    page.keyboard.press("ArrowRight")
+    expect(panel(page)).to_contain_text("folded into one")
+    page.keyboard.press("Escape")
+
+    open_details(page, "web")
+    wait_for(page, "length > 2")
+    assert names(page) == {"shop", "front", "web", "Outside VPCs"}
+
+    page.get_by_role("button", name="Fold").click()
+    wait_for(page, f"length === {len(everything)}")
+
+
+def test_a_click_on_the_title_of_a_group_folds_it(page: Page, receiver: Receiver) -> None:
+    snapshot(receiver, *NETWORK)
+    load(page, receiver)
+    box = page.locator("#graph canvas").bounding_box()
+    assert box
+    title = page.evaluate("document.getElementById('graph').graph.painter.titles.find(({box}) => box.title === 'shop')")
+
+    page.mouse.click(box["x"] + title["left"] + 5, box["y"] + title["top"] + 5)
+
+    wait_for(page, "some(({id}) => id.startsWith('group|'))")
+    assert names(page) == {"shop", "base", "jobs"}
+
+
+def test_what_is_seen_is_kept_as_a_picture_and_what_was_found_as_data(shop: Page) -> None:
+    kind(shop, "Lambda function").click()
+
+    with shop.expect_download() as picture:
+        shop.get_by_role("button", name="Save as PNG").click()
+    with shop.expect_download() as kept:
+        shop.get_by_role("button", name="Save as JSON").click()
+
+    assert picture.value.path().read_bytes().startswith(b"\x89PNG")
+    document = json.loads(kept.value.path().read_text())
+    assert {each["externalId"] for each in document["components"]} == {"arn:checkout", "arn:mailer"}
+
+
 CONSOLE = "https://eu-west-1.console.aws.amazon.com"
 GOV_CLOUD = "https://us-gov-west-1.console.amazonaws-us-gov.com"
 
@@ -241,7 +411,7 @@ def test_details_link_to_the_resource_in_the_console(
     snapshot(receiver, shown)
     load(page, receiver)
 
-    page.goto(f"{page.url}#{'aws%2F123456789012%7C'}{shown['externalId']}")
+    page.goto(f"{page.url}#id={'aws%2F123456789012%7C'}{shown['externalId']}")
     page.reload()
 
     expect(panel(page).get_by_role("link", name="Open in the AWS console")).to_have_attribute("href", address)

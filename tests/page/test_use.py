@@ -43,6 +43,18 @@ def test_axe_finds_nothing_serious(loaded: Page, scheme: Literal["light", "dark"
     open_details(loaded, "stale-queue")
     assert serious(loaded) == []
 
+    panel(loaded).get_by_label("Show").select_option("1 step around it")
+    loaded.get_by_role("searchbox", name="Search").fill("nowhere")
+    expect(loaded.get_by_text("Nothing found")).to_be_visible()
+    assert serious(loaded) == []
+
+    loaded.keyboard.press("Escape")
+    loaded.get_by_role("button", name="Fold").click()
+    loaded.get_by_role("application", name="Graph").focus()
+    loaded.keyboard.press("ArrowRight")
+    expect(panel(loaded).get_by_role("button", name="Unfold")).to_be_visible()
+    assert serious(loaded) == []
+
 
 def test_axe_would_find_something(loaded: Page) -> None:
     loaded.evaluate("document.getElementById('panel').innerHTML = '<img src=\"data:,\"><button></button>'")
@@ -93,6 +105,24 @@ def test_the_timeline_and_the_views_work_by_keyboard(loaded: Page) -> None:
     loaded.keyboard.press("Space")
     expect(loaded.get_by_role("button", name="Serverless")).to_have_attribute("aria-pressed", "true")
     expect(loaded.get_by_role("button", name="Serverless")).to_be_focused()
+
+
+def test_high_contrast_reaches_the_graph(loaded: Page) -> None:
+    loaded.emulate_media(forced_colors="active", color_scheme="dark")
+    loaded.wait_for_timeout(200)
+
+    corner = loaded.evaluate(
+        "() => [...document.querySelector('#graph canvas').getContext('2d').getImageData(2, 2, 1, 1).data]"
+    )
+    assert corner == [0, 0, 0, 255]  # the system's own ground, where the page's dark one is a blue
+
+
+def test_on_paper_there_is_what_was_found_and_nothing_to_press(loaded: Page) -> None:
+    loaded.emulate_media(media="print")
+
+    expect(loaded.get_by_role("toolbar")).to_be_hidden()
+    expect(loaded.get_by_role("navigation")).to_be_hidden()
+    expect(panel(loaded).get_by_role("table")).to_be_visible()
 
 
 def test_the_page_follows_the_colour_scheme(loaded: Page) -> None:

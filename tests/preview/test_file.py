@@ -41,5 +41,5 @@ def test_the_page_says_what_was_not_read_and_what_to_do(server: Server, command:
 def test_the_page_of_an_empty_account_says_that_all_was_read(aws: boto3.Session, command: Command, page: Page) -> None:
     look(page, command())
 
-    expect(page.get_by_text("Nothing was found")).to_be_visible()
+    expect(page.get_by_text("There is nothing", exact=True)).to_be_visible()
     expect(panel(page)).to_contain_text(f"Everything in {REGION} was read, and there is nothing to show")

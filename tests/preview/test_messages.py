@@ -1,5 +1,6 @@
 """Whatever keeps a preview from being made is said in one sentence, with what to do about it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from botocore import exceptions
 from botocore.stub import Stubber
 
 from preview import account
+from preview.__main__ import main
 from preview.account import Wanted
 from tests.preview.conftest import Command
+from topology.snapshot import Run
 
 
 @pytest.fixture(autouse=True)
@@ -121,13 +124,13 @@ def test_credentials_that_expire_while_they_are_used(
     def expire(**_: object) -> None:
         raise exceptions.ClientError({"Error": {"Code": "ExpiredToken", "Message": "over"}}, "ListQueues")
 
-    kept = account.Calls.watch
+    kept = account.Calls.watch_session
 
     def watch(self: account.Calls, session: boto3.Session) -> None:
         kept(self, session)
         session.events.register_first("before-send.sqs.ListQueues", expire)
 
-    monkeypatch.setattr(account.Calls, "watch", watch)
+    monkeypatch.setattr(account.Calls, "watch_session", watch)
 
     result = command()
 
@@ -135,13 +138,54 @@ def test_credentials_that_expire_while_they_are_used(
     assert "The credentials expired while they were used" in result.output
 
 
+def test_an_interruption_says_how_far_it_was(
+    aws: boto3.Session, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(run: Run) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "read", interrupt)
+
+    result = command()
+
+    assert result.status == 130
+    assert "interrupted after 0 of " in result.errors
+    assert "no file was written" in result.errors
+    assert not result.html.exists()
+
+
+@pytest.mark.parametrize("wrong", ["folder", "closed/preview.html", "nowhere/preview.html", "same.json"])
+def test_files_that_cannot_be_written_are_told_before_anything_is_read(
+    tmp_path: Path, wrong: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "closed").mkdir()
+    # To root, which tests may run as, everything is open.
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path / "closed")
+
+    with pytest.raises(SystemExit) as end:
+        main(["--out", str(tmp_path / wrong), "--json", str(tmp_path / "same.json")])
+
+    assert end.value.code == 1
+    assert str(tmp_path / wrong) in capsys.readouterr().err
+
+
 def test_an_earlier_preview_that_is_none(command: Command, aws: boto3.Session, tmp_path: Path) -> None:
     file = tmp_path / "earlier.json"
+    ledger = {"began": 1, "ended": 2, "scopes": [], "left_out": []}
+    whole = {"format": 1, "account": "123456789012", "components": [], "relations": [], "ledger": {}}
+
+    def document(**changed: object) -> str:
+        return json.dumps(whole | changed)
+
     for content, sentence in (
         (None, "cannot be read: No such file"),
         ("<html>", "it is not JSON"),
         ("[]", "it is not a preview"),
         ('{"components": []}', "it is not a preview"),
+        (document(components=[]), "parts of it are missing or changed"),
+        (document(components=5, ledger=ledger), "parts of it are missing or changed"),
+        (document(components=[{"name": "x"}], ledger=ledger), "parts of it are missing or changed"),
     ):
         if content is not None:
             file.write_text(content)
@@ -175,18 +219,7 @@ def test_a_wrong_command_line_reads_nothing(command: Command, arguments: list[st
     assert sentence in result.errors
 
 
-def test_a_folder_that_is_not_there_is_said_before_anything_is_read(command: Command, tmp_path: Path) -> None:
-    from preview.__main__ import main
-
-    with pytest.raises(SystemExit) as end:
-        main(["--out", str(tmp_path / "nowhere" / "preview.html")])
-
-    assert end.value.code == 1
-
-
 def test_the_help_names_the_policy_and_the_status(capsys: pytest.CaptureFixture[str]) -> None:
-    from preview.__main__ import main
-
     with pytest.raises(SystemExit):
         main(["--help"])
 

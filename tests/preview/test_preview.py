@@ -7,6 +7,7 @@ import pytest
 
 from bench.measure import Server
 from preview.account import Wanted, opened
+from preview.reading import bearer
 from tests.account import ACCOUNT_ID, REGION, findings
 from tests.preview.conftest import Command, deny
 from topology.collect import snapshot
@@ -39,6 +40,32 @@ def test_only_reads_are_made_and_all_of_them_are_counted(server: Server, command
     assert all(name.split(":")[1].startswith(("Batch", "Describe", "Get", "List")) for name in made)
     assert calls["by_service"] == report["by_service"]
     assert calls["total"] == sum(made.values())
+    assert calls["by_region"]["us-east-1"].keys() == {"route53", "route53domains"}
+    assert sum(sum(services.values()) for services in calls["by_region"].values()) == calls["total"]
+
+
+def test_calls_and_time_are_told_by_service_and_region(server: Server, command: Command) -> None:
+    result = command()
+
+    calls = result.document["calls"]
+    rows = {line.split()[0]: line.split() for line in result.output.splitlines() if line.strip()}
+    assert rows["sqs"][1] == str(calls["by_service"]["sqs"])
+    assert rows["us-east-1"][2] == str(sum(calls["by_region"]["us-east-1"].values()))
+    assert float(rows["sqs"][2]) >= 0
+
+
+def test_regions_for_which_the_terminal_is_too_narrow_have_a_table_of_their_own(
+    aws: boto3.Session, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    aws.client("sqs", REGION).create_queue(QueueName="orders")
+
+    output = command("--regions", f"{REGION},us-east-1,us-west-2,eu-central-1,ap-south-1").output
+
+    assert max(len(line) for line in output.splitlines() if not line.startswith(("Look", "Data"))) <= 60
+    rows = [line.split() for line in output.splitlines()]
+    assert ["aws.sqs", "1", "1"] in rows
+    assert "By region" in output
 
 
 def test_counts_are_told_by_type_and_region(server: Server, command: Command) -> None:
@@ -85,6 +112,23 @@ def test_a_scope_that_is_denied_is_told_with_its_action_and_the_policy(server: S
     assert "sqs:ListQueues" in result.output
     assert "policies/sts-topo-cron-policy.json" in result.output
     assert "removes nothing" in result.output
+    assert "the user moto" in result.output
+
+
+@pytest.mark.parametrize(
+    ("identity", "whom"),
+    [
+        ("arn:aws:iam::123456789012:user/team/ann", "the user team/ann"),
+        ("arn:aws:sts::123456789012:assumed-role/reader/botocore-session-1", "the role reader"),
+        (
+            "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_View_Only_0123456789abcdef/ann",
+            "the permission set View_Only",
+        ),
+        ("arn:aws:iam::123456789012:root", "arn:aws:iam::123456789012:root"),
+    ],
+)
+def test_a_policy_is_said_to_be_attached_to_what_takes_one(identity: str, whom: str) -> None:
+    assert bearer(identity) == whom
 
 
 def test_a_detail_that_is_denied_is_told_with_its_action_and_costs_no_component(
