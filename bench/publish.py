@@ -119,7 +119,7 @@ def publisher(path: Path, port: int) -> int:
     bucket: Any = Bucket()
     posts = 0
     for records in batches(path):
-        delivery = Delivery(receiver.post, DeadLetters(bucket, "bucket"), ProgressStore(bucket, "bucket", ""))
+        delivery = Delivery(receiver.post, DeadLetters(bucket, "bucket", "1000"), ProgressStore(bucket, "bucket", ""))
         delivery.batch(records, [""] * len(records))
         posts += delivery.counts["Posts"]
     return posts

@@ -307,7 +307,7 @@ class World:
             remaining=Remaining(),
             settings=SimpleNamespace(skip_tls_verify=False),
             receiver=lambda _: receiver,
-            dead_letters=lambda: DeadLetters(client, "bucket"),
+            dead_letters=lambda: DeadLetters(client, "bucket", "1000"),
             progress=lambda: ProgressStore(client, "bucket", "state/1000/"),
         )
         function.delivery = partial(Function.delivery, function)

@@ -169,7 +169,7 @@ class World:
 
     def set_aside(self) -> list[str]:
         """Keys of refused elements in the bucket."""
-        found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix="dead-letters/refused/")
+        found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix="dead-letters/1000/refused/")
         return [one["Key"] for one in found.get("Contents", [])]
 
 

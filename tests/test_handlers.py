@@ -275,11 +275,11 @@ def test_what_the_receiver_refuses_is_kept_with_its_answer_and_the_rest_delivere
     assert set(instance.components) == {"i-1", "i-2"}
     bucket = aws.resource("s3").Bucket(BUCKET)
     kept = {entry.key: entry.get()["Body"].read() for entry in bucket.objects.all()}
-    [refused] = [json.loads(body) for key, body in kept.items() if key.startswith("dead-letters/refused/")]
+    [refused] = [json.loads(body) for key, body in kept.items() if key.startswith("dead-letters/1000/refused/")]
     assert "400" in refused["reason"]
     assert refused["components"][0]["externalId"] == ""
     assert Record.decode(base64.b64decode(refused["record"])).lines.components
-    assert kept["dead-letters/unreadable/2"] == b"junk"
+    assert kept["dead-letters/1000/unreadable/2"] == b"junk"
 
 
 def test_a_snapshot_goes_on_in_another_process_by_what_the_bucket_says(

@@ -233,7 +233,7 @@ def test_a_whole_snapshot_is_made_up_for_by_nothing_less_than_another(handler: A
 def set_aside(world: World, truth: Truth) -> None:
     """Poison is in the bucket, can be put on the stream again, and does no harm there."""
     letters = world.dead_letters()
-    refused = [orjson.loads(body) for key, body in letters.items() if key.startswith("dead-letters/refused/")]
+    refused = [orjson.loads(body) for key, body in letters.items() if key.startswith("dead-letters/1000/refused/")]
     for id_, element in truth.there.items():
         if "poison" in id_ and isinstance(element, Component):
             wanted = {"externalId": id_, "type": {"name": "aws.ec2"}, "data": element.data}

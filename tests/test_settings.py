@@ -77,5 +77,5 @@ def test_no_variable_is_read_that_is_not_listed() -> None:
 
     Settings.from_environment(Watched(ENOUGH))
 
-    unread = {"STACKSTATE_CONFIGURATION_ID", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+    unread = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
     assert read == set(VARIABLES) - unread | {"AWS_REGION"}

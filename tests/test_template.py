@@ -43,7 +43,7 @@ CALLS = {
     ("TopoCronFunction", FULL): ["kinesis:PutRecords stream", *READS_STREAM, *KEEPS_STATE],
     ("TopoCronFunction", MINIMAL): [
         "secretsmanager:GetSecretValue secret",
-        "s3:PutObject bucket/dead-letters/x",
+        "s3:PutObject bucket/dead-letters/1/x",
         *KEEPS_STATE,
     ],
     ("TopoCwEventsFunction", FULL): [
@@ -58,7 +58,7 @@ CALLS = {
     ],
     ("TopoPublisherFunction", FULL): [
         "secretsmanager:GetSecretValue secret",
-        "s3:PutObject bucket/dead-letters/x",
+        "s3:PutObject bucket/dead-letters/1/x",
         "s3:GetObject bucket/state/1/delivery.json",
         "s3:PutObject bucket/state/1/delivery.json",
         "s3:PutObject bucket/aws/lambda/x",

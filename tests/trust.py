@@ -317,7 +317,7 @@ class World:
         self._arrived += [self.now] * (len(self.kinesis.written) - len(self._arrived))
         records = self.kinesis.shown[self.checkpoint :][:size]
         progress = ProgressStore(self.bucket, "bucket", PREFIX)
-        delivery = Delivery(self._receive, DeadLetters(self.bucket, "bucket"), progress, clock=lambda: self.now)
+        delivery = Delivery(self._receive, DeadLetters(self.bucket, "bucket", "1000"), progress, clock=lambda: self.now)
         self._patience = patience
         try:
             delivery.batch(records, [""] * len(records), self._arrived[self.checkpoint :])

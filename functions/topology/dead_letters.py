@@ -12,7 +12,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from topology.errors import AgentError, StorageFailed
 from topology.records import KINDS, Record, id_of
 
-PREFIX = "dead-letters"
 # What a shell takes as it is, in the names that dead-letters.sh lists.
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 NAME_CHARACTERS = 80
@@ -25,13 +24,15 @@ class DeadLetters:
 
     Args:
         client: boto3's S3 client.
-        bucket: where they go, as `dead-letters/{kind}/{name}`. Empty, in a minimal installation without a bucket: they
-            go into the log, whole, since the next snapshot will bring them again.
+        bucket: where they go, as `dead-letters/{installation}/{kind}/{name}`. Empty, in a minimal installation without
+            a bucket: they go into the log, whole, since the next snapshot will bring them again.
+        installation: the configuration id; put on another installation's stream, they would be sent as that one's.
     """
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    def __init__(self, client: Any, bucket: str, installation: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._installation = installation
 
     def keep_refused(self, record: Record, error: AgentError) -> None:
         """Keep elements with the receiver's answer, and as a record that can go on the stream again.
@@ -60,7 +61,7 @@ class DeadLetters:
         if not self._bucket:
             logger.error("dead letter %s: %s: %r", name, error, body)
             return
-        key = f"{PREFIX}/{name}"
+        key = f"dead-letters/{self._installation}/{name}"
         reason = str(error).encode("ascii", "replace").decode().replace("\n", " ")[:500]
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, Metadata={"reason": reason})

@@ -204,7 +204,7 @@ class Function:
     @cache  # noqa: B019
     def dead_letters(self) -> DeadLetters:
         """Where refused elements go."""
-        return DeadLetters(self.s3, self.settings.dead_letter_bucket)
+        return DeadLetters(self.s3, self.settings.dead_letter_bucket, self.settings.configuration_id)
 
     @cache  # noqa: B019
     def progress(self) -> ProgressStore:

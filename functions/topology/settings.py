@@ -56,6 +56,8 @@ class Settings:
     instance_type: str
     instance_url: str
     """Empty: the account id."""
+    configuration_id: str
+    """Of the StackPack instance; installations that share a bucket differ in it."""
     stream: str
     """Name of the Kinesis stream; empty: records go straight to the receiver."""
     base_url: str
@@ -102,6 +104,7 @@ class Settings:
             regions=_regions(environment.get("TOPOLOGY_REGIONS", ""), region),
             instance_type=environment.get("STACKSTATE_INSTANCE_TYPE", "").strip() or "aws",
             instance_url=environment.get("STACKSTATE_INSTANCE_URL", "").strip(),
+            configuration_id=environment.get("STACKSTATE_CONFIGURATION_ID", "").strip(),
             stream=stream,
             base_url=base_url,
             api_key_secret=secret,

@@ -45,10 +45,11 @@ def messages(account: Account, name: str) -> list[str]:
     return [message["Body"] for message in found.get("Messages", [])]
 
 
-def refused(account: Account, bucket: str) -> Record:
+def refused(account: Account, bucket: str, installation: str = "letters") -> Record:
     record = Record("aws", "123456789012", "s")
     record.lines["components"] = [b'{"externalId":"a b/c","type":{"name":"aws.ec2"},"data":{"Name":"x"}}']
-    DeadLetters(account.client("s3"), bucket).keep_refused(record, Rejected("https://x answered 400: not nice"))
+    letters = DeadLetters(account.client("s3"), bucket, installation)
+    letters.keep_refused(record, Rejected("https://x answered 400: not nice"))
     return record
 
 
@@ -70,7 +71,7 @@ def test_a_refused_element_is_listed_shown_and_goes_on_the_stream_again(
     shown = installer.run("dead-letters.sh", "show", key)
     run = installer.run("dead-letters.sh", "replay", key)
 
-    assert key.startswith("dead-letters/refused/a_b_c-")
+    assert key.startswith("dead-letters/letters/refused/a_b_c-")
     assert json.loads(shown.output)["reason"] == "https://x answered 400: not nice"
     assert json.loads(shown.output)["components"][0]["externalId"] == "a b/c"
     assert run.status == 0, run.output
@@ -83,12 +84,12 @@ def test_a_refused_element_is_listed_shown_and_goes_on_the_stream_again(
 
 def test_many_are_replayed_together(installer: Installer, account: Account, installed: str) -> None:
     before = len(on_stream(account))
-    letters = DeadLetters(account.client("s3"), installed)
+    letters = DeadLetters(account.client("s3"), installed, "letters")
     for number in range(3):
         letters.keep_unreadable(f"4968{number}", b"\x00record", RecordError("record of format 2"))
 
-    shown = installer.run("dead-letters.sh", "show", "dead-letters/unreadable/49680")
-    run = installer.run("dead-letters.sh", "replay", "dead-letters/unreadable/")
+    shown = installer.run("dead-letters.sh", "show", "dead-letters/letters/unreadable/49680")
+    run = installer.run("dead-letters.sh", "replay", "dead-letters/letters/unreadable/")
 
     assert "record of format 2\n7 bytes, which begin with:\nrecord\n" in shown.output
     assert run.status == 0, run.output
@@ -116,6 +117,30 @@ def test_records_that_grew_too_old_are_replayed_by_a_snapshot(
     assert run.status == 0, run.output
     assert len(on_stream(account)) == before
     assert invoked[runs:] == ["stackstate-topo-cron-letters"]
+
+
+def test_of_a_shared_bucket_only_what_is_the_installations_own_is_listed_and_replayed(
+    installer: Installer, account: Account, installed: str
+) -> None:
+    before = len(on_stream(account))
+    for identity in ("letters", "others"):
+        body = {"reason": "no", "record": base64.b64encode(f"of {identity}".encode()).decode()}
+        account.client("s3").put_object(
+            Bucket=installed, Key=f"dead-letters/{identity}/refused/x.json", Body=json.dumps(body, indent=2).encode()
+        )
+
+    listed = installer.run("dead-letters.sh", "list")
+    status = installer.run("status.sh")
+    foreign = installer.run("dead-letters.sh", "replay", "dead-letters/others/refused/x.json")
+    run = installer.run("dead-letters.sh", "replay", "dead-letters/")
+
+    assert [line.split("\t")[0] for line in listed.output.splitlines()] == ["dead-letters/letters/refused/x.json"]
+    assert "Set aside: 1." in status.output
+    assert (foreign.status, "it is not of configuration id letters" in foreign.output) == (1, True), foreign.output
+    assert run.status == 0, run.output
+    assert [data for _, data in on_stream(account)[before:]] == [b"of letters"]
+    kept = account.client("s3").list_objects_v2(Bucket=installed, Prefix="dead-letters/")["Contents"]
+    assert [one["Key"] for one in kept] == ["dead-letters/others/refused/x.json"]
 
 
 def test_change_events_go_back_to_their_queue(installer: Installer, account: Account, installed: str) -> None:
@@ -149,7 +174,7 @@ def test_a_minimal_installation_takes_a_snapshot_and_has_no_events(
 ) -> None:
     assert installer.install("small", "--topo-cron-only", "--name-suffix=-small").status == 0
     bucket = state_bucket(account, "small")
-    refused(account, bucket)
+    refused(account, bucket, "small")
     key = installer.run("dead-letters.sh", "list", "small").output.split("\t")[0]
     runs = len(invoked)
 

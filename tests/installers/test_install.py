@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from local.account import Account
-from tests.installers.conftest import BASE_URL, KEY, Installer, Run
+from tests.installers.conftest import BASE_URL, KEY, LEAVE_OUT, Installer, Run
+from topology import VERSION
 from topology.receiver import pem
 
 
@@ -78,7 +79,7 @@ def test_the_stack_says_whose_it_is(full: Run, account: Account) -> None:
     assert tags == {
         "Origin": "Stackstate",
         "stackstate-lightweight-agent": "full-1",
-        "stackstate-aws-agent-version": "0.1.0",
+        "stackstate-aws-agent-version": VERSION,
         "stackstate-aws-agent-global-events": "no",
     }
 
@@ -119,6 +120,21 @@ def test_the_key_is_in_the_secret_and_nowhere_else(full: Run, account: Account) 
 def test_the_key_is_no_argument_of_any_process_that_the_script_starts(full: Run) -> None:
     assert any("secretsmanager create-secret" in command for command in full.commands)
     assert not [command for command in full.commands if KEY in command]
+
+
+def test_a_key_from_a_file_with_line_ends_of_windows_arrives_and_shows_nowhere(
+    account: Account, installer: Installer, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_bytes(b"from-a-file-7d41\r\nand a note\r\n")
+    options = [*LEAVE_OUT, "--topo-cron-only", "--name-suffix=-filed", "--instance-url=filed"]
+
+    run = installer.run("install.sh", *options, f"--api-key-file={tmp_path / 'key'}", BASE_URL, "filed")
+
+    assert run.status == 0, run.output
+    secret = account.client("secretsmanager").get_secret_value(SecretId="stackstate-topo-filed")
+    assert secret["SecretString"] == "from-a-file-7d41"
+    assert "from-a-file-7d41" not in run.output
+    assert not [command for command in run.commands if "from-a-file-7d41" in command]
 
 
 def test_the_first_snapshot_is_taken_at_once(full: Run, invoked: list[str]) -> None:
@@ -166,6 +182,7 @@ def test_a_minimal_installation_is_topo_cron_alone_and_can_grow(account: Account
     grown = installer.install("grows")
 
     assert grown.status == 0, grown.output
+    assert "It becomes a full one" in grown.output
     assert len(functions(account, "-grows")) == 3
     variables = environment(account, "stackstate-topo-cron-grows")
     assert variables["TOPOLOGY_STREAM"] == "stackstate-topo-kinesis-grows"
