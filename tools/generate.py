@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tools import derived
+from tools import derived, installer_policies
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -89,10 +89,14 @@ def files() -> dict[Path, str]:
             "read policy": read_policy("MakesRole"),
         },
     }
-    return {ROOT / name: with_blocks(name, blocks) for name, blocks in templates.items()} | {
-        ROOT / "policies/sts-topo-cron-policy.json": json.dumps(policy, indent=2) + "\n",
-        ROOT / "docs/resources.md": derived.page(),
-    }
+    return (
+        {ROOT / name: with_blocks(name, blocks) for name, blocks in templates.items()}
+        | installer_policies.documents()
+        | {
+            ROOT / "policies/sts-topo-cron-policy.json": json.dumps(policy, indent=2) + "\n",
+            ROOT / "docs/resources.md": derived.page(),
+        }
+    )
 
 
 def home_rules() -> str:

@@ -1,14 +1,12 @@
-"""The policies of policies/ for those who install and uninstall: `python -m tools.installer_policies [--check]`.
+"""The policies of policies/ for those who install and uninstall; tools.generate writes and checks them.
 
-Five documents share most of their statements. Each action is listed once, by the documents that have it; the tests of
+These documents share most of their statements. Each action is listed once, by the documents that have it; the tests of
 the installers prove, with an IAM gate, that none is missing and none too many.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +51,9 @@ STATEMENTS = [
         "SpreadSnapshots",
         "arn:*:states:*:*:stateMachine:stackstate-topo-*",
         {
-            "S": "states:CreateStateMachine states:DeleteStateMachine states:DescribeStateMachine "
-            "states:ListTagsForResource states:TagResource states:UntagResource states:UpdateStateMachine",
+            "S": "states:CreateStateMachine states:ListTagsForResource states:StartExecution states:TagResource "
+            "states:UntagResource states:UpdateStateMachine",
+            "SUV": "states:DeleteStateMachine states:DescribeStateMachine",
         },
     ),
     Statement(
@@ -195,7 +194,7 @@ STATEMENTS = [
         "HandRolesOn",
         "arn:*:iam::*:role/*stackstate-topo-*",
         {
-            "ICMU": "iam:PassRole",
+            "ICMUV": "iam:PassRole",
         },
         TO_OUR_SERVICES,
     ),
@@ -289,30 +288,11 @@ METRICS = {
 }
 
 
-def documents() -> dict[str, str]:
-    """The text of each document, by its file name."""
+def documents() -> dict[Path, str]:
+    """The text of each document, by its path."""
     found = {name: [one for s in STATEMENTS if (one := s.of(letter))] for letter, name in DOCUMENTS.items()}
     found["StackStateIntegrationPolicyCloudWatch"] = [METRICS]
     return {
-        f"{name}.json": json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"
+        FOLDER / f"{name}.json": json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"
         for name, statements in found.items()
     }
-
-
-def main() -> None:
-    """Write the documents, or compare them with what is there."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with what is there, and write nothing")
-    stale = []
-    check = parser.parse_args().check
-    for name, text in documents().items():
-        if check and (FOLDER / name).read_text() != text:
-            stale.append(name)
-        if not check:
-            (FOLDER / name).write_text(text)
-    if stale:
-        sys.exit(f"not as generated: {', '.join(stale)}. Run: python -m tools.installer_policies")
-
-
-if __name__ == "__main__":
-    main()

@@ -6,10 +6,9 @@ needs, and none that it does not. What CloudFormation does for somebody counts a
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from local.account.trust import permits, role_at
@@ -157,5 +156,5 @@ def allows(policies: Sequence[Mapping[str, Any]], wanted: str) -> bool:
 def _concerns(statement: Mapping[str, Any], wanted: str) -> bool:
     names = statement.get("Action", statement.get("NotAction", []))
     patterns = [names] if isinstance(names, str) else names
-    found = any(re.match(fnmatch.translate(pattern.lower()), wanted.lower()) for pattern in patterns)
+    found = any(fnmatchcase(wanted.lower(), pattern.lower()) for pattern in patterns)
     return found is ("Action" in statement)

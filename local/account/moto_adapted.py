@@ -33,6 +33,7 @@ def adapt_moto() -> None:
     default_user_config["batch"]["use_docker"] = False
     _forget_conditional_denies()
     _remember_function_settings()
+    _show_that_a_function_is_stopped()
     _select_what_a_new_trail_selects()
     relate()
     COMMON_ERROR_CODES.extend(["AccessDenied", "AccessDeniedException", "AuthorizationError", "ValidationError"])
@@ -86,6 +87,18 @@ def _remember_function_settings() -> None:
     LambdaFunction.__init__ = init
     LambdaFunction.update_configuration = update_configuration
     LambdaFunction.get_configuration = get_configuration
+
+
+def _show_that_a_function_is_stopped() -> None:
+    # AWS tells with a function what is reserved for it, none at all included; moto leaves that zero out.
+    describe = LambdaFunction.get_code
+
+    def get_code(self: Any) -> dict[str, Any]:
+        reserved = self.reserved_concurrency
+        concurrency = {} if reserved is None else {"Concurrency": {"ReservedConcurrentExecutions": int(reserved)}}
+        return {**describe(self), **concurrency}
+
+    LambdaFunction.get_code = get_code
 
 
 def _select_what_a_new_trail_selects() -> None:

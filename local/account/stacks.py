@@ -21,7 +21,8 @@ from local.account.plans import NESTED, WAIT_HANDLE, Plan, Resource, Stack, now
 from local.account.provision import Place, Properties, ProvisionError
 from local.account.template import Lookup, Scope, TemplateError, parameter_values, parse, transformed
 
-_Undo = list[Callable[[], object]]
+# Each gives the name of the resource that could not be taken back to what it was, or nothing.
+_Undo = list[Callable[[], str]]
 
 
 class _FailedError(Exception):
@@ -129,9 +130,12 @@ class Engine:
             self._apply(stack, plan, undo, obsolete)
         except _FailedError as failure:
             self._status(stack, "UPDATE_ROLLBACK_IN_PROGRESS", str(failure))
-            for step in reversed(undo):
-                step()
+            kept = [taken_back for step in reversed(undo) if (taken_back := step())]
             stack.plan, stack.resources = before, resources
+            if kept:
+                reason = f"The following resource(s) failed to update: [{', '.join(kept)}]. "
+                self._status(stack, "UPDATE_ROLLBACK_FAILED", reason)
+                return
             self._status(stack, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
             self._status(stack, "UPDATE_ROLLBACK_COMPLETE")
             return
@@ -201,7 +205,7 @@ class Engine:
             self._ask_for(resource.type, "create", properties)
             made = kind_of(resource.type).make(place, resource.logical_id, properties)
             resource.physical_id, resource.properties = made
-        undo.append(lambda: self._remove(stack, resource))
+        undo.append(lambda: self._unmake(stack, resource))
         self._resource_status(stack, resource, f"{verb}_COMPLETE")
 
     def _change(self, stack: Stack, resource: Resource, properties: Properties, undo: _Undo) -> None:
@@ -213,10 +217,22 @@ class Engine:
             kind = kind_of(resource.type)
             self._ask_for(resource.type, "update", properties)
             # Before the change: one that fails halfway is to be undone as well.
-            undo.append(lambda: kind.change(place, resource.physical_id, old, properties))
+            undo.append(lambda: self._change_back(stack, resource, old, properties))
             kind.change(place, resource.physical_id, properties, old)
         resource.properties = properties
         self._resource_status(stack, resource, "UPDATE_COMPLETE")
+
+    def _unmake(self, stack: Stack, resource: Resource) -> str:
+        self._remove(stack, resource)
+        return ""  # AWS leaves what it cannot remove behind, and calls the stack rolled back
+
+    def _change_back(self, stack: Stack, resource: Resource, old: Properties, properties: Properties) -> str:
+        try:
+            kind_of(resource.type).change(self._place(stack), resource.physical_id, old, properties)
+        except (ClientError, ProvisionError) as error:
+            self._resource_status(stack, resource, "UPDATE_FAILED", _why(error))
+            return resource.logical_id
+        return ""
 
     def _remove_all(self, stack: Stack, retain: tuple[str, ...]) -> str:
         """Remove everything, last first; what could not be removed, in AWS's words, or nothing."""

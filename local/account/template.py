@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -40,6 +41,10 @@ class _ManagedPolicies:
         }  # fmt: skip
 
 
+# Reading a large template takes longer than most of what is done with it, and the same ones come again and again.
+_read = lru_cache(maxsize=16)(yaml_parse)
+
+
 def parse(text: str) -> dict[str, Any]:
     """A template from JSON or YAML.
 
@@ -47,7 +52,7 @@ def parse(text: str) -> dict[str, Any]:
         TemplateError: the text is neither.
     """
     try:
-        template = yaml_parse(text)
+        template = _read(text)
     except yaml.YAMLError as error:
         raise TemplateError(f"Template format error: YAML not well-formed. {error}") from error
     if not isinstance(template, dict) or not template.get("Resources"):

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from local.account import Account
+from tests.installers.preloaded_cli import preloaded_cli
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ("*.sh", "*.awk", "template.yaml", "forwarding.yaml", "policies")
+SHIPPED = ("*.sh", "installer", "template.yaml", "forwarding.yaml", "policies")
 KEY = "receiver-key-7d41c0ffee"
 # Who has every right need not ask for them; the receiver is none; events are forwarded where a test says so.
 LEAVE_OUT = ("--skip-receiver-check", "--skip-rights-check", "--no-global-events", "--trail=none")
@@ -42,9 +43,9 @@ class Installer:
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, script: str, *arguments: str, text: str = "", **environment: str) -> Run:
-        """Run a script with the real AWS CLI, and watch its child processes."""
+        """Run a script with the real AWS CLI (see preloaded_cli), and watch its child processes."""
         settings = {
-            "PATH": f"{ROOT / '.venvs/aws/bin'}:{os.environ['PATH']}",
+            "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
@@ -90,6 +91,15 @@ def watch(process: "subprocess.Popen[str]", commands: set[str]) -> None:
             if "/aws " in line:
                 commands.add(line)
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The AWS CLI on PATH, which starts quickly; test_cli.py and test_archive.py have it as it is shipped."""
+    folder = tmp_path_factory.mktemp("cli")
+    with preloaded_cli(ROOT / ".venvs/aws/bin/python", folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -53,11 +53,10 @@ class Gated:
         return self.account.gate
 
     def run(self, document: str, script: str, *arguments: str, without: str = "", former: bool = False) -> Run:
-        """Run a script with a document of policies/, perhaps without one action."""
-        name = f"{document or 'ANYBODY'}{without.replace(':', '')}"[:60].upper()
+        """Run a script with a document of policies/, or several ("Install+Spread"), perhaps without some actions."""
+        name = f"{document or 'ANYBODY'}{without}".translate(str.maketrans("", "", ":+ "))[:60].upper()
         if document:
-            denial = [{"Statement": [{"Effect": "Deny", "Action": without}]}] if without else []
-            self.gate.policies[name] = [policy(document), *denial]
+            self.gate.policies[name] = rights(document, without)
         chosen = self.former if former else self.installer
         environment = {"AWS_ACCESS_KEY_ID": name, "POLL_SECONDS": "1"}
         given = [*arguments]
@@ -66,6 +65,12 @@ class Gated:
         run = chosen.run(script, *given, **environment)
         self.gate.used.setdefault(document, set()).update(self.gate.used.pop(name, set()))
         return run
+
+
+def rights(document: str, without: str = "") -> list[dict[str, Any]]:
+    """The policies of somebody who has documents (joined by "+"), and is denied some actions (with blanks)."""
+    denial = [{"Statement": [{"Effect": "Deny", "Action": without.split()}]}] if without else []
+    return [*map(policy, document.split("+")), *denial]
 
 
 def policy(document: str) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def former_release(release: Path, folder: Path) -> Path:
             text, count = re.subn(found, former, text, flags=re.MULTILINE)
             assert count or name != "template.yaml", f"{found} is not in the template any more"
         (folder / name).write_text(text)
-    deploy = folder / "deploy.sh"
+    deploy = folder / "installer/deploy.sh"
     deploy.write_text(deploy.read_text().replace("--tags Origin=Stackstate", "--tags Former=yes Origin=Stackstate"))
     for artifact in folder.glob("functions-*.zip"):
         artifact.write_bytes(artifact.read_bytes() + b"former")

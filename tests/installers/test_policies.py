@@ -1,7 +1,8 @@
 """The documents of policies/ have every action that the scripts take, and no other: proven behind an IAM gate.
 
 What CloudFormation does counts as done by whoever runs the script, as in AWS, with what AWS's own resource handlers ask
-for besides. The gate knows actions; that they fit their resources and conditions is the IAM linter's to say.
+for besides. The gate knows actions; that they fit their resources and conditions is the IAM linter's to say. Here whole
+lives of installations pass; test_rights_of_scripts.py and test_rights_of_stacks.py take away one right after the other.
 """
 
 import json
@@ -12,7 +13,7 @@ import pytest
 
 from local.account import quotas
 from tests.installers.conftest import Run
-from tests.installers.gated import POLICIES, Gated, actions, gated, policy, reset
+from tests.installers.gated import POLICIES, Gated, actions, gated, policy
 from tools.check_template import policy_findings
 from tools.installer_policies import documents
 
@@ -20,7 +21,7 @@ from tools.installer_policies import documents
 pytestmark = pytest.mark.timeout(1500)
 
 UNINSTALL = {"Install": "Uninstall", "TopoCronInstall": "TopoCronUninstall", "TopoCronMinimal": "TopoCronUninstall"}
-# What no run below takes, and why it is there all the same.
+# What no run below takes, and why it is there all the same; test_rights_of_*.py take each but the first away.
 NOT_TAKEN = {
     "sts:GetCallerIdentity": "AWS refuses it to nobody; listed for those who read the document",
     "cloudformation:DescribeStackEvents": "tells how far CloudFormation is, and why it failed; here it is quick",
@@ -84,8 +85,10 @@ def taken(behind: Gated) -> dict[str, set[str]]:
         if document != "TopoCronMinimal":
             succeed(behind.run(document, "install.sh", "--topo-cron-only", *unbound))
         if document == "Install":
-            succeed(behind.run(document, "install.sh", *everything))
+            succeed(behind.run("Install+Spread", "install.sh", *everything, "--spread"))
         else:
+            if document == "TopoCronInstall":
+                succeed(behind.run("TopoCronInstall+Spread", "install.sh", "--topo-cron-only", "--spread"))
             leave_something(behind)
             # A right that is missing near the end has everything before it taken back.
             succeed(behind.run(UNINSTALL[document], "uninstall.sh", "gated"))
@@ -109,29 +112,6 @@ def test_a_document_has_what_the_scripts_take_and_no_other_action(taken: dict[st
     assert actions(document) - taken[document] - NOT_TAKEN.keys() == set()
 
 
-DIRECT = sorted(
-    {
-        "cloudformation:CreateChangeSet", "cloudformation:DescribeStacks", "cloudformation:ExecuteChangeSet",
-        "cloudformation:TagResource", "lambda:GetAccountSettings",
-        "lambda:GetFunctionConfiguration", "s3:CreateBucket", "s3:GetBucketTagging", "s3:GetObject",
-        "s3:ListAllMyBuckets", "s3:ListBucket", "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging",
-        "s3:PutEncryptionConfiguration", "s3:PutObject", "secretsmanager:CreateSecret",
-        "secretsmanager:DescribeSecret", "secretsmanager:TagResource",
-    }
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("action", DIRECT)
-def test_without_a_right_the_installation_fails_and_names_it(behind: Gated, action: str) -> None:
-    reset(behind.account)
-
-    run = behind.run("TopoCronInstall", "install.sh", "--topo-cron-only", "--skip-rights-check", without=action)
-
-    assert run.status == 1, run.output
-    assert action in run.output
-    assert "policies/" in run.output or "The right" in run.output
-
-
 def test_asked_beforehand_aws_names_all_rights_that_are_missing(behind: Gated) -> None:
     for document in ("Install", "TopoCronInstall", "TopoCronMinimal"):
         behind.gate.policies["NOBODY"] = [
@@ -149,18 +129,6 @@ def test_asked_beforehand_aws_names_all_rights_that_are_missing(behind: Gated) -
         assert f"policies/StackStateIntegrationPolicy{document}.json has all of them" in run.output
 
 
-@pytest.mark.parametrize("action", ["tag:GetResources", "events:ListRules"])
-def test_without_a_right_nothing_is_said_to_be_gone(behind: Gated, action: str) -> None:
-    reset(behind.account)
-    succeed(behind.run("TopoCronInstall", "install.sh", "--topo-cron-only"))
-
-    run = behind.run("TopoCronUninstall", "uninstall.sh", "gated", without=action)
-
-    assert run.status == 1
-    assert action in run.output
-    succeed(behind.run("TopoCronUninstall", "uninstall.sh", "gated"))
-
-
 @pytest.mark.parametrize("path", sorted(POLICIES.glob("*.json")), ids=lambda path: path.stem)
 def test_a_document_is_valid_in_every_partition_and_small_enough(path: Path) -> None:
     document = json.loads(path.read_text())
@@ -174,7 +142,7 @@ def test_a_document_is_valid_in_every_partition_and_small_enough(path: Path) -> 
 
 
 def test_the_documents_are_as_generated() -> None:
-    assert {name: (POLICIES / name).read_text() for name in documents()} == documents()
+    assert {path: path.read_text() for path in documents()} == documents()
 
 
 def test_no_document_allows_everything_of_a_service() -> None:
