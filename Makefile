@@ -8,7 +8,7 @@ BIN    := .venv/bin
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-deep check build build-local dist bench preview generate docs lock format chromium clean
+.PHONY: help environment demo test test-deep check build build-local dist bench preview generate docs lock format chromium aws-cli clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ environment: .venv/installed ## Create .venv with everything that is locked in r
 demo: environment build build-local .venvs/aws/installed ## Run the whole system here and watch it (ONCE=1: unattended, then uninstall)
 	$(BIN)/python -m local.demo $(if $(ONCE),--once)
 
-test: environment build build-local chromium .venvs/aws/installed .venvs/sam/installed ## Run all tests
+test: environment build build-local chromium aws-cli .venvs/aws/installed .venvs/sam/installed ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGUMENTS)
 
 test-deep: environment ## Try far more lives of an account, and schedules of failures, than the tests do
@@ -29,7 +29,7 @@ check: environment ## Lint, type-check, and compare what is generated with what 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck *.sh local/aws .ci/run tools/*.sh
+	$(BIN)/shellcheck *.sh installer/*.sh local/aws .ci/run tools/*.sh
 	PYTHONPATH=functions $(BIN)/python -m tools.generate --check
 	$(BIN)/python -m tools.check_template
 
@@ -64,6 +64,9 @@ lock: .venvs/uv/installed ## Renew the locked versions in requirements/
 
 chromium: environment ## Install a browser for the page's tests, where there is none
 	tools/chromium.sh
+
+aws-cli: ## Install an AWS CLI v2 for the tests of the scripts, where there is none
+	tools/aws-cli.sh
 
 clean: ## Remove everything that was built or installed here
 	rm -rf .venv .venvs build .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

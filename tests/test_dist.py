@@ -1,29 +1,37 @@
 """The release archive: what it holds, that it is the same every time, and that the version is one everywhere."""
 
 import hashlib
+import os
 import re
 import stat
+import subprocess
+import sys
 import tomllib
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tools.build import ROOT
+from tools.build import BYTECODE, ROOT
 from tools.dist import NAME, contents, pack
 from topology import VERSION
 
 METADATA = "Metadata-Version: 2.4\nName: one\nVersion: 1.2\nLicense-Expression: MIT\n\nA package.\n"
 
 
+def artifacts_in(folder: Path, metadata: str = METADATA, arm64: str = "none", x86_64: str = "none") -> Path:
+    """Put artifacts into the folder as `make build` leaves them, with one package, and the bytecode that is named."""
+    for architecture, bytecode in (("arm64", arm64), ("x86_64", x86_64)):
+        with zipfile.ZipFile(folder / f"functions-{architecture}.zip", "w") as archive:
+            archive.writestr("one-1.2.dist-info/METADATA", metadata)
+            archive.writestr(BYTECODE, f"{bytecode}\n")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Artifacts as `make build` leaves them, with one package."""
-    folder = tmp_path_factory.mktemp("build")
-    for architecture in ("arm64", "x86_64"):
-        with zipfile.ZipFile(folder / f"functions-{architecture}.zip", "w") as archive:
-            archive.writestr("one-1.2.dist-info/METADATA", METADATA)
-    return folder
+    return artifacts_in(tmp_path_factory.mktemp("build"))
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +39,43 @@ def archive(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack(artifacts, tmp_path_factory.mktemp("dist"))
 
 
-def test_two_archives_of_the_same_sources_are_equal_byte_for_byte(
-    archive: Path, artifacts: Path, tmp_path: Path
-) -> None:
-    assert pack(artifacts, tmp_path).read_bytes() == archive.read_bytes()
+def run_elsewhere(command: Sequence[str], home: Path, umask: str, **environment: str) -> None:
+    """Run a module of ours with another folder, umask, time zone, locale and order of hashes."""
+    home.mkdir()
+    settings = dict(os.environ) | {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"} | environment
+    script = f'umask {umask}; exec "$@"'
+    subprocess.run(["sh", "-c", script, "sh", sys.executable, "-m", *command], cwd=home, env=settings, check=True)
+
+
+def test_two_archives_of_the_same_sources_are_equal_byte_for_byte(artifacts: Path, tmp_path: Path) -> None:
+    command = ["tools.dist", "--artifacts", str(artifacts), "--output", "here"]
+
+    run_elsewhere(command, tmp_path / "one", "077", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="1")
+    run_elsewhere(command, tmp_path / "an other", "002", TZ="America/Lima", LC_ALL="C.UTF-8", PYTHONHASHSEED="2")
+
+    [one], [other] = tmp_path.glob("one/here/*"), tmp_path.glob("an other/here/*")
+    assert one.name == other.name
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_two_builds_of_the_same_sources_are_equal_byte_for_byte(tmp_path: Path) -> None:
+    """With bytecode, which is the harder half; where Lambda's Python is at hand, it is used in the same way."""
+    command = ["tools.build", "--architecture", "local", "--zip", "built.zip"]
+
+    run_elsewhere(command, tmp_path / "one", "077", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="1")
+    run_elsewhere(command, tmp_path / "an other", "002", TZ="America/Lima", LC_ALL="C.UTF-8", PYTHONHASHSEED="2")
+
+    one, other = (tmp_path / name / "built.zip" for name in ("one", "an other"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_an_artifact_has_nothing_of_the_machine_that_built_it(tmp_path: Path) -> None:
+    """Scripts begin with the path of an interpreter, and RECORD has their sums."""
+    run_elsewhere(["tools.build", "--architecture", "local", "--output", "built"], tmp_path / "one", "022")
+
+    files = [path for path in (tmp_path / "one" / "built").rglob("*") if path.is_file()]
+    assert not [path for path in files if path.name == "RECORD" or path.parent.name == "bin"]
+    assert not [path for path in files if str(tmp_path).encode() in path.read_bytes()]
 
 
 def test_all_is_in_one_folder_named_by_the_version(archive: Path) -> None:
@@ -50,8 +91,9 @@ def test_it_has_what_an_installation_takes_in_its_life(archive: Path) -> None:
     assert {path.name for path in ROOT.glob("*.sh")} <= names
     assert {f"policies/{path.name}" for path in ROOT.glob("policies/*.json")} <= names
     assert {
-        "template.yaml", "forwarding.yaml", "cross-account.yaml", "prices.awk", "functions-arm64.zip",
-        "functions-x86_64.zip", "README.md", "CHANGELOG.md", "docs/operations.md", "SHA256SUMS", "PACKAGES.txt",
+        "template.yaml", "forwarding.yaml", "cross-account.yaml", "installer/aws.sh", "installer/prices.awk",
+        "functions-arm64.zip", "functions-x86_64.zip", "README.md", "CHANGELOG.md", "docs/operations.md", "SHA256SUMS",
+        "PACKAGES.txt",
     } <= names  # fmt: skip
 
 
@@ -78,10 +120,17 @@ def test_packages_are_listed_with_version_and_licence(artifacts: Path) -> None:
     assert re.search(r"^one 1\.2 +MIT$", contents(artifacts)["PACKAGES.txt"].decode(), re.MULTILINE)
 
 
+def test_whose_bytecode_it_has_is_told_since_another_python_writes_other_bytes(tmp_path: Path) -> None:
+    artifacts_in(tmp_path, arm64="CPython 3.13.9", x86_64="CPython 3.13.9")
+    assert "\nBytecode: CPython 3.13.9." in contents(tmp_path)["PACKAGES.txt"].decode()
+
+    artifacts_in(tmp_path, arm64="CPython 3.13.9", x86_64="none")
+    with pytest.raises(ValueError, match=r"bytecode is of CPython 3\.13\.9 and of none"):
+        contents(tmp_path)
+
+
 def test_a_package_without_a_licence_is_not_shipped(tmp_path: Path) -> None:
-    for architecture in ("arm64", "x86_64"):
-        with zipfile.ZipFile(tmp_path / f"functions-{architecture}.zip", "w") as archive:
-            archive.writestr("one-1.2.dist-info/METADATA", METADATA.replace("License-Expression: MIT\n", ""))
+    artifacts_in(tmp_path, METADATA.replace("License-Expression: MIT\n", ""))
 
     with pytest.raises(ValueError, match="one names no licence"):
         pack(tmp_path, tmp_path)

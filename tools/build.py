@@ -6,6 +6,7 @@ Neither Docker nor Lambda's own Python is needed: wheels for the wanted platform
 import argparse
 import compileall
 import os
+import platform
 import py_compile
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ PLATFORMS = {"arm64": "aarch64-manylinux2014", "x86_64": "x86_64-manylinux2014"}
 OWN_CLIENTS = frozenset({"kinesis", "resourcegroupstaggingapi", "s3", "secretsmanager", "sts"})
 # A zip cannot hold an earlier date; a fixed one makes two builds of the same source equal byte for byte.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+# The file of an artifact that says whose bytecode is in it: the one thing that depends on where it was built.
+BYTECODE = "BYTECODE"
 
 
 def main() -> None:
@@ -45,10 +48,9 @@ def build(architecture: str, folder: Path) -> None:
     folder.mkdir(parents=True)
     install_packages(architecture, folder)
     prune_packages(folder)
-    shutil.copytree(
-        ROOT / "functions", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "Makefile")
-    )
-    compile_bytecode(architecture, folder)
+    others = shutil.ignore_patterns("__pycache__", "Makefile", ".*")  # the last are what systems and editors leave
+    shutil.copytree(ROOT / "functions", folder, dirs_exist_ok=True, ignore=others)
+    (folder / BYTECODE).write_text(f"{compile_bytecode(architecture, folder) or 'none'}\n")
 
 
 def install_packages(architecture: str, folder: Path) -> None:
@@ -75,6 +77,9 @@ def prune_packages(folder: Path) -> None:
     # zstandard brings its code twice, and CPython takes the C extension.
     unused = [*folder.glob("zstandard/_cffi*"), *folder.rglob("__pycache__")]
     unused += [folder / name for name in ("boto3/examples", "boto3/data", "bin", ".lock")]
+    # The installer's notes: RECORD has the sums of the scripts in bin/, which begin with a path of this machine.
+    for name in ("RECORD", "INSTALLER", "REQUESTED"):
+        unused += folder.glob(f"*.dist-info/{name}")
     for path in unused:
         if path.is_dir():
             shutil.rmtree(path)
@@ -82,21 +87,24 @@ def prune_packages(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def compile_bytecode(architecture: str, folder: Path) -> None:
+def compile_bytecode(architecture: str, folder: Path) -> str | None:
     """Add .pyc files where an interpreter of Lambda's version is at hand: without them imports take 5 times as long.
 
-    Unchecked hashes, since the dates in the zip are not those of the sources.
+    Unchecked hashes, since the dates in the zip are not those of the sources. Answers with what compiled them, such as
+    `CPython 3.13.9`: another patch level may write other bytes.
     """
     if architecture == "local":
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         compileall.compile_dir(folder, quiet=1, workers=1, invalidation_mode=mode, stripdir=str(folder))
-        return
+        return f"{platform.python_implementation()} {platform.python_version()}"
     interpreter = lambda_interpreter()
     if interpreter is None:
         print(f"No working python{LAMBDA_PYTHON} found: the artifact has no .pyc files, so cold starts are slower.")
-        return
+        return None
     command = [interpreter, "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*command, "-s", str(folder), str(folder)], check=True)
+    asked = "import platform as p; print(p.python_implementation(), p.python_version())"
+    return subprocess.run([interpreter, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def lambda_interpreter() -> str | None:

@@ -11,14 +11,14 @@ from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
 
-from tools.build import EPOCH, PLATFORMS, ROOT
+from tools.build import BYTECODE, EPOCH, PLATFORMS, ROOT
 from topology import VERSION
 
 NAME = f"stackstate-aws-manual-installation-{VERSION}"
 # What is shipped as it is, by patterns under the root.
 SHIPPED = (
     "*.sh",
-    "*.awk",
+    "installer/*",
     "template.yaml",
     "forwarding.yaml",
     "cross-account.yaml",
@@ -56,14 +56,20 @@ def pack(artifacts: Path, output: Path) -> Path:
 
 def contents(artifacts: Path) -> dict[str, bytes]:
     """What the archive has but for the checksums: by name, the bytes."""
-    paths = [path for pattern in SHIPPED for path in ROOT.glob(pattern) if path.is_file()]
+    paths = [path for pattern in SHIPPED for path in ROOT.glob(pattern) if path.is_file() and path.name[0] != "."]
     files = {str(path.relative_to(ROOT)): path.read_bytes() for path in paths}
     packages: dict[str, str] = {}
+    bytecode = set()
     for architecture in PLATFORMS:
         artifact = artifacts / f"functions-{architecture}.zip"
         files[artifact.name] = artifact.read_bytes()
         packages |= packages_of(artifact)
-    files[PACKAGES] = "".join(listed(packages)).encode()
+        bytecode.add(bytecode_of(artifact))
+    if len(bytecode) > 1:
+        raise ValueError(
+            f"the artifacts are not of one build: their bytecode is of {' and of '.join(sorted(bytecode))}"
+        )
+    files[PACKAGES] = "".join(listed(packages, *bytecode)).encode()
     return files
 
 
@@ -78,6 +84,12 @@ def packages_of(artifact: Path) -> dict[str, str]:
     return found
 
 
+def bytecode_of(artifact: Path) -> str:
+    """Which Python compiled the bytecode in an artifact, such as `CPython 3.13.9`, or `none`."""
+    with zipfile.ZipFile(artifact) as archive:
+        return archive.read(BYTECODE).decode().strip()
+
+
 def licence(about: Message) -> str:
     """The licence of a package: the expression that newer ones have, what it is classified as, or a short text."""
     classifiers = [text for text in about.get_all("Classifier", []) if text.startswith("License ::")]
@@ -88,11 +100,12 @@ def licence(about: Message) -> str:
     raise ValueError(f"{about['Name']} names no licence, and so cannot be shipped")
 
 
-def listed(packages: Mapping[str, str]) -> Iterator[str]:
-    """The lines of the list of packages."""
+def listed(packages: Mapping[str, str], bytecode: str) -> Iterator[str]:
+    """The lines of the list of packages, and what has to be at hand to build the same bytes again."""
     yield f"What the functions of version {VERSION} are made of beside their own code: package, version, licence.\n\n"
     for name, terms in sorted(packages.items(), key=lambda entry: entry[0].lower()):
         yield f"{name:<40} {terms}\n"
+    yield f"\nBytecode: {bytecode}. With the same at hand, make dist builds this archive again, byte for byte.\n"
 
 
 def digest(body: bytes) -> str:

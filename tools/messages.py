@@ -29,9 +29,9 @@ def messages() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "functions").rglob("*.py")):
         for line, text in of_python(path.read_text(), returned=path.name in RETURNING):
             yield f"{path.relative_to(ROOT)}:{line}", text
-    for path in sorted(ROOT.glob("*.sh")):
+    for path in sorted([*ROOT.glob("*.sh"), *ROOT.glob("installer/*.sh")]):
         for line, text in of_shell(path.read_text()):
-            yield f"{path.name}:{line}", text
+            yield f"{path.relative_to(ROOT)}:{line}", text
 
 
 def of_python(source: str, *, returned: bool = False) -> Iterator[tuple[int, str]]:

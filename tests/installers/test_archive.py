@@ -1,6 +1,7 @@
 """The release archive as a user has it: unpacked, with no Python for its scripts, against the local account."""
 
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -8,22 +9,29 @@ import pytest
 
 from local.account import Account
 from tests.installers.conftest import ROOT, Installer
+from tools.build import BYTECODE
 from tools.dist import NAME, pack
+
+
+def unpack(release: Path, folder: Path) -> Path:
+    """Pack the archive with the artifacts of the release, and unpack it; answers with the folder that it makes."""
+    (folder / "build").mkdir()
+    for artifact in release.glob("functions-*.zip"):
+        shutil.copy(artifact, folder / "build")
+        with zipfile.ZipFile(folder / "build" / artifact.name, "a") as archive:
+            archive.writestr("one-1.dist-info/METADATA", "Name: one\nVersion: 1\nLicense: MIT\n")
+            archive.writestr(BYTECODE, "none\n")
+    with zipfile.ZipFile(pack(folder / "build", folder / "build")) as archive:
+        archive.extractall(folder)
+        for entry in archive.infolist():
+            (folder / entry.filename).chmod(entry.external_attr >> 16)  # as unzip does
+    return folder / NAME
 
 
 @pytest.fixture(scope="module")
 def unpacked(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the archive unpacks to."""
-    packed = tmp_path_factory.mktemp("packed")
-    for artifact in release.glob("functions-*.zip"):
-        with zipfile.ZipFile(packed / artifact.name, "w") as archive:
-            archive.writestr("one-1.dist-info/METADATA", "Name: one\nVersion: 1\nLicense: MIT\n")
-    folder = tmp_path_factory.mktemp("unpacked")
-    with zipfile.ZipFile(pack(packed, packed)) as archive:
-        archive.extractall(folder)
-        for entry in archive.infolist():
-            (folder / entry.filename).chmod(entry.external_attr >> 16)  # as unzip does
-    return folder / NAME
+    return unpack(release, tmp_path_factory.mktemp("unpacked"))
 
 
 @pytest.fixture
