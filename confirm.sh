@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Closes a snapshot that was held back, after a person has looked. Needs bash and the AWS CLI.
+[ -n "${BASH_VERSION:-}" ] || { echo "$0 is a script for bash. Run it as: bash $0" >&2 && exit 2; }
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=aws.sh
-. "$here/aws.sh"
-# shellcheck source=deploy.sh
-. "$here/deploy.sh"
-# shellcheck source=health.sh
-. "$here/health.sh"
+# The folder that this lies in, whatever link it was called by.
+here=$(CDPATH="" cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd)
+# shellcheck source=installer/aws.sh
+. "$here/installer/aws.sh"
+# shellcheck source=installer/deploy.sh
+. "$here/installer/deploy.sh"
+# shellcheck source=installer/health.sh
+. "$here/installer/health.sh"
 
 # How many ids of components are shown.
 most_shown=20
@@ -61,49 +63,31 @@ $(what_aws_said s3:GetObject)"
     sed "s|s3://|s3://$bucket/state/$id/held.json has them all|"
 }
 
-# Starts a confirmed snapshot of a name. Sets execution where Step Functions leads it.
-start_confirmed() {
-  local machine
-  execution=""
-  machine=$(resource SnapshotStateMachine)
-  if [ -n "$machine" ]; then
-    execution=$(try stepfunctions start-execution --state-machine-arn "$machine" --name "$1" \
-      --input '{"confirmed": true}' --query executionArn) ||
-      fail "the snapshot could not be started:
-$(what_aws_said states:StartExecution)"
-    return
-  fi
-  # CLI v2 wants base64 on the command line, v1 does not: from a file, both take it as it is.
-  printf '{"confirmed": true, "snapshot": "%s"}' "$1" >"$work/payload"
-  try lambda invoke --function-name "$cron" --invocation-type Event --payload "fileb://$work/payload" \
-    "$work/answer" >/dev/null ||
-    fail "the snapshot could not be started:
-$(what_aws_said lambda:InvokeFunction)"
-}
-
 # Waits until the snapshot of this name is over: its words are in $work/status then.
 await() {
   local snapshot=$1 before=$2 deadline how
   deadline=$(($(date +%s) + ${WAIT_SECONDS:-1800}))
   while [ "$(date +%s)" -lt "$deadline" ]; do
     sleep "${POLL_SECONDS:-5}"
+    how=RUNNING
     if [ -n "$execution" ]; then
       how=$(try stepfunctions describe-execution --execution-arn "$execution" --query status) || how=RUNNING
-      case $how in
-        FAILED | TIMED_OUT | ABORTED)
-          fail "the snapshot ended as $how. Its history: aws stepfunctions get-execution-history --reverse-order
---region $region --execution-arn $execution"
-          ;;
-      esac
     fi
+    case $how in
+      FAILED | TIMED_OUT | ABORTED)
+        fail "the snapshot ended as $how. Its history: aws stepfunctions get-execution-history --reverse-order
+--region $region --execution-arn $execution"
+        ;;
+    esac
     read_last_run
     if [ "$(noted snapshot)" = "$snapshot" ]; then return; fi
-    if [ "$(noted snapshot)" != "$before" ]; then
-      fail "another snapshot was under way, and ended first. Run this again."
+    # An execution that finds another run under way leaves it alone, and succeeds.
+    if [ "$(noted snapshot)" != "$before" ] || [ "$how" = SUCCEEDED ]; then
+      fail "another snapshot was under way. When it has ended (./status.sh --region $region $id), run this again."
     fi
   done
   fail "the snapshot is not over yet. ./status.sh --region $region $id shows it when it is; the log:
-  aws logs tail /aws/lambda/$cron --region $region"
+  $(log_of "$cron")"
 }
 
 main() {
@@ -124,7 +108,8 @@ main() {
   confirm "Take a snapshot now that is closed all the same?" || fail "nothing was changed"
   before=$(noted snapshot)
   snapshot=confirmed-$(date +%s)
-  start_confirmed "$snapshot"
+  take_snapshot "$snapshot" || fail "the snapshot could not be started:
+$(what_aws_said)"
   say "Taking snapshot $snapshot. This takes a minute, or several."
   await "$snapshot" "$before"
   say ""

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Lists, shows and replays what an installation could not deliver. Needs bash and the AWS CLI.
+[ -n "${BASH_VERSION:-}" ] || { echo "$0 is a script for bash. Run it as: bash $0" >&2 && exit 2; }
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=aws.sh
-. "$here/aws.sh"
+# The folder that this lies in, whatever link it was called by.
+here=$(CDPATH="" cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd)
+# shellcheck source=installer/aws.sh
+. "$here/installer/aws.sh"
 
 # The key of what is in the queue, since a queue has no names for its messages.
 events=change-events
@@ -23,15 +25,15 @@ reason. The configuration id may be left out where there is one installation.
   replay  send it again, and forget it here; what fails once more comes back.
           A KEY that ends in / stands for all that begin with it.
 
-  dead-letters/refused/...     elements that the receiver refused. They go on
-                               the stream again, as a change.
-  dead-letters/unreadable/...  records that this version cannot read. They go
-                               on the stream again as they are.
-  aws/lambda/...               records that grew too old, since the receiver
-                               was away for days. Newer snapshots hold what
-                               they held; to replay one takes a snapshot.
-  change-events                events that could not be handled. They go back
-                               to their queue.
+  dead-letters/.../refused/     elements that the receiver refused. They go on
+                                the stream again, as a change.
+  dead-letters/.../unreadable/  records that this version cannot read. They go
+                                on the stream again as they are.
+  aws/lambda/...                records that grew too old, since the receiver
+                                was away for days. Newer snapshots hold what
+                                they held; to replay one takes a snapshot.
+  change-events                 events that could not be handled. They go back
+                                to their queue.
 
 A snapshot is taken after whatever goes on the stream, so that nothing older
 than what AWS has now stays in StackState.
@@ -65,7 +67,7 @@ check_arguments() {
     *) misused "unknown command $command" ;;
   esac
   case $key in
-    "" | dead-letters/refused/* | dead-letters/unreadable/* | aws/lambda/* | "$events") ;;
+    "" | dead-letters/ | dead-letters/*/* | aws/lambda/* | "$events") ;;
     *) misused "'$key' is no KEY that list prints" ;;
   esac
 }
@@ -82,10 +84,13 @@ find_places() {
     --query "StackResourceSummaries[?LogicalResourceId=='TopoPublisherRecords']|[0].PhysicalResourceId")
 }
 
-# Prints key, bytes and time of the objects whose keys begin so.
+# Prints key, bytes and time of the objects whose keys begin so. Of dead-letters/ only those of this installation, since
+# others may use the same bucket; releases up to 0.1.0 put no configuration id into their keys.
 objects() {
   ask s3api list-objects-v2 --bucket "$bucket" --prefix "$1" --query 'Contents[].[Key,Size,LastModified]' |
-    awk -F '\t' '$1 != "None"'
+    awk -F '\t' -v own="dead-letters/$id/" '
+      $1 ~ /^dead-letters\// && $1 !~ /^dead-letters\/(refused|unreadable)\// && index($1, own) != 1 { next }
+      $1 != "None"'
 }
 
 # Prints how many change events wait in the dead-letter queue.
@@ -128,7 +133,7 @@ show() {
   fi
   reason=$(fetch "$key")
   case $key in
-    dead-letters/unreadable/*)
+    dead-letters/unreadable/* | dead-letters/*/unreadable/*)
       say "$reason"
       say "$(wc -c <"$work/object") bytes, which begin with:"
       head -c 500 "$work/object" | LC_ALL=C tr -cd '[:print:]\n'
@@ -150,13 +155,13 @@ put_on_stream() {
 replay_object() {
   say "Replaying $1"
   case $1 in
-    dead-letters/refused/*)
+    dead-letters/refused/* | dead-letters/*/refused/*)
       fetch "$1" >/dev/null
       sed -n 's/^ *"record": *"\([A-Za-z0-9+/=]*\)".*/\1/p' "$work/object" | base64 --decode >"$work/record"
       [ -s "$work/record" ] || fail "$1 holds no record"
       if [ -n "$stream" ]; then put_on_stream "$work/record"; fi
       ;;
-    dead-letters/unreadable/*)
+    dead-letters/unreadable/* | dead-letters/*/unreadable/*)
       fetch "$1" >/dev/null
       if [ -n "$stream" ]; then put_on_stream "$work/object"; fi
       ;;
@@ -173,12 +178,13 @@ replay() {
   if [[ $key == */ ]]; then
     objects "$key" >"$work/list"
   else
-    printf '%s\t\n' "$key" >"$work/list"
     fetch "$key" >/dev/null
+    objects "$key" | awk -F '\t' -v key="$key" '$1 == key' >"$work/list"
   fi
-  [ -s "$work/list" ] || fail "there is nothing under $key"
+  [ -s "$work/list" ] || fail "there is nothing under $key, or it is not of configuration id $id"
   while IFS=$'\t' read -r one rest; do replay_object "$one" </dev/null; done <"$work/list"
-  aws_ lambda invoke --function-name "$cron" --invocation-type Event "$work/answer" >/dev/null
+  take_snapshot || fail "what was replayed is on its way, but no snapshot could be started; the schedule will take it:
+$(what_aws_said)"
   say "A snapshot is being taken, so that StackState has what AWS has now."
 }
 

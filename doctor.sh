@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # Examines an installation of StackState's AWS topology agent from inside: what would keep it from working, and what to
 # do about each. Needs bash and the AWS CLI.
+[ -n "${BASH_VERSION:-}" ] || { echo "$0 is a script for bash. Run it as: bash $0" >&2 && exit 2; }
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=aws.sh
-. "$here/aws.sh"
-# shellcheck source=preflight.sh
-. "$here/preflight.sh"
-# shellcheck source=deploy.sh
-. "$here/deploy.sh"
-# shellcheck source=leftovers.sh
-. "$here/leftovers.sh"
-# shellcheck source=health.sh
-. "$here/health.sh"
+# The folder that this lies in, whatever link it was called by.
+here=$(CDPATH="" cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd)
+# shellcheck source=installer/aws.sh
+. "$here/installer/aws.sh"
+# shellcheck source=installer/preflight.sh
+. "$here/installer/preflight.sh"
+# shellcheck source=installer/deploy.sh
+. "$here/installer/deploy.sh"
+# shellcheck source=installer/leftovers.sh
+. "$here/installer/leftovers.sh"
+# shellcheck source=installer/health.sh
+. "$here/installer/health.sh"
 
 problems=0
 unknowns=0
@@ -110,7 +112,7 @@ check_function() {
   if [ "${reserved%.*}" = 0 ]; then
     problem "function $1 is stopped: its reserved concurrency is 0" \
       "A run of uninstall.sh that did not come to its end does that. Run uninstall.sh again; or, to go on with the" \
-      "installation: aws lambda delete-function-concurrency --region $region --function-name $1"
+      "installation, install.sh with its three arguments."
   fi
   if ! found=$(function_version "$1"); then
     unknown "the version of function $1" lambda:ListTags
@@ -302,7 +304,7 @@ check_receiver_from_inside() {
     unknown "whether the receiver takes messages" lambda:InvokeFunction
   elif [ -n "$failed" ]; then
     problem "the receiver does not take messages from $sender:" \
-      "$(sed -n 's/.*"errorMessage": *"\(\([^"\\]\|\\.\)*\)".*/\1/p' "$work/answer")" \
+      "$(sed -nE 's/.*"errorMessage": *"(([^"\\]|\\.)*)".*/\1/p' "$work/answer")" \
       "docs/operations.md has what to do about it."
   else
     good "the receiver takes messages from $sender"

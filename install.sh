@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Installs, or upgrades, StackState's AWS topology agent in one account and region. Needs bash and the AWS CLI.
+[ -n "${BASH_VERSION:-}" ] || { echo "$0 is a script for bash. Run it as: bash $0" >&2 && exit 2; }
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=aws.sh
-. "$here/aws.sh"
-# shellcheck source=preflight.sh
-. "$here/preflight.sh"
-# shellcheck source=deploy.sh
-. "$here/deploy.sh"
+# The folder that this lies in, whatever link it was called by.
+here=$(CDPATH="" cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd)
+# shellcheck source=installer/aws.sh
+. "$here/installer/aws.sh"
+# shellcheck source=installer/preflight.sh
+. "$here/installer/preflight.sh"
+# shellcheck source=installer/deploy.sh
+. "$here/installer/deploy.sh"
+# shellcheck source=installer/rehearsal.sh
+. "$here/installer/rehearsal.sh"
 
 mode=full
 architecture=""
@@ -29,7 +33,8 @@ Usage: install.sh [options] BASE_URL API_KEY CONFIGURATION_ID
        install.sh [options] --api-key-file FILE BASE_URL CONFIGURATION_ID
 
 Installs StackState's AWS topology agent, or upgrades it: options that are not
-given then stay as they were. An interrupted run can be repeated.
+given then stay as they were, but for --topo-cron-only. An interrupted run can
+be repeated.
 
   BASE_URL          the receiver, such as https://stackstate.example.com/receiver
   API_KEY           its API key; - reads it from standard input, so that it
@@ -43,7 +48,9 @@ given then stay as they were. An interrupted run can be repeated.
   --skip-rights-check       do not ask AWS which rights are missing
 
 What is installed
-  --topo-cron-only          the hourly snapshot alone, without change events
+  --topo-cron-only          the hourly snapshot alone, without change events; to
+                            be given again with every upgrade, for without it
+                            the installation becomes a full one
   --regions LIST            regions to read, with commas (default: the region
                             of the installation); change events of further ones
                             are forwarded by a small stack in each
@@ -179,10 +186,10 @@ the certificate of the authority that signed the receiver's; or bring the file i
 check_arguments() {
   local given=${#arguments[@]}
   if [ -n "$key_file" ]; then
-    [ -r "$key_file" ] || misused "--api-key-file: $key_file cannot be read"
+    [ -r "$key_file" ] && [ ! -d "$key_file" ] || misused "--api-key-file: $key_file cannot be read"
     [ "$given" -eq 2 ] ||
       misused "with --api-key-file, two arguments are needed, BASE_URL CONFIGURATION_ID, but $given were given"
-    arguments=("${arguments[0]}" "$(head -n 1 "$key_file" | tr -d '\r')" "${arguments[1]}")
+    arguments=("${arguments[0]}" "$(head -n 1 "$key_file")" "${arguments[1]}")
   else
     [ "$given" -eq 3 ] || misused "three arguments are needed, BASE_URL API_KEY CONFIGURATION_ID, but $given were given"
   fi
@@ -190,10 +197,13 @@ check_arguments() {
   [[ $base_url =~ ^https?://[^[:space:]/?#\"]+(/[^[:space:]?#\"]*)?$ ]] ||
     misused "BASE_URL is '$base_url'. It must be the address of the receiver, with its http:// or https:// in front,
 such as https://stackstate.example.com/receiver"
-  if [ "$api_key" = - ]; then
-    IFS= read -r api_key || [ -n "$api_key" ] || misused "API_KEY is -, but standard input is empty"
-  fi
-  [[ -n $api_key && ! $api_key =~ [[:space:]] ]] || misused "API_KEY is empty, or has spaces in it"
+  if [ "$api_key" = - ]; then read_key; fi
+  # Files from Windows end their lines so.
+  api_key=${api_key%$'\r'}
+  [ -n "$api_key" ] ||
+    misused "the API key is empty${key_file:+: the first line of $key_file must be the key, and nothing else}"
+  [[ ! $api_key =~ [[:space:]] ]] || misused "the API key has spaces in it${key_file:+ (first line of $key_file)}.
+It is one word, as StackState's AWS StackPack shows it"
   check_id "$id"
   case $architecture in
     "" | arm64 | x86_64) ;;
@@ -204,6 +214,16 @@ such as https://stackstate.example.com/receiver"
     *) misused "--trail is '$trail_asked'. It must be existing, create or none" ;;
   esac
   stack=$(stack_name "$id")
+}
+
+# Reads the API key from standard input; from a person without showing it.
+read_key() {
+  if [ -t 0 ]; then
+    IFS= read -r -s -p "API key: " api_key || true
+    warn ""
+  else
+    IFS= read -r api_key || [ -n "$api_key" ] || misused "API_KEY is -, but standard input is empty"
+  fi
 }
 
 # Prints the path of the built functions. A release archive has them beside this script, a checkout in build/.
@@ -252,18 +272,21 @@ what waits in it lost. Leave --name-suffix out, or remove the installation first
   global_events=${global_events:-yes}
 }
 
+# Prints the documents in policies/ that whoever installs this needs: one that has nearly all, and one besides.
+policy_documents() {
+  local name=Install
+  if [ "$mode" = minimal ]; then name=TopoCronInstall; fi
+  if [ "$mode" = minimal ] && [ -n "$bucket" ] && [ -n "$(chosen TopoCronRoleArn)" ]; then name=TopoCronMinimal; fi
+  printf 'StackStateIntegrationPolicy%s\n' "$name"
+  if [ "$(chosen SpreadSnapshots)" = true ]; then printf 'StackStateIntegrationPolicySpread\n'; fi
+}
+
 # Looks at everything that would go wrong later. Sets reserve, trail, trail_everywhere, old_regions and new_regions.
 preflight() {
-  local kind url private="" document=StackStateIntegrationPolicyInstall.json
+  local kind url private=""
   kind=$(chosen StackStateInstanceType)
   url=$(chosen StackStateInstanceUrl)
-  if [ "$mode" = minimal ]; then
-    document=StackStateIntegrationPolicyTopoCronInstall.json
-    if [ -n "$bucket" ] && [ -n "$(chosen TopoCronRoleArn)" ]; then
-      document=StackStateIntegrationPolicyTopoCronMinimal.json
-    fi
-  fi
-  if [ -z "$skip_rights_check" ]; then check_rights "$here/policies/$document"; fi
+  if [ -z "$skip_rights_check" ]; then check_rights "$here/policies/$(policy_documents | head -n 1).json"; fi
   if [ -z "$status" ]; then check_names; fi
   check_same_instance "$stack" "${kind:-aws}" "${url:-$account}"
   check_concurrency
@@ -319,72 +342,6 @@ plan() {
     --parameter-overrides "${parameters[@]}"
 }
 
-# Shows what would be done, and leaves the account as it was. Only CloudFormation can tell; it wants the template in a
-# bucket, and the ARN of a secret, which need not exist.
-rehearse() {
-  local where changed=created
-  secret_arn=$(parameter StackStateApiKeySecretArn)
-  secret_arn=${secret_arn:-arn:$partition:secretsmanager:$region:$account:secret:$(secret_name "$id")-000000}
-  if [ -n "$status" ] && [ "$status" != REVIEW_IN_PROGRESS ]; then changed=changed; fi
-  plan stackstate-topo/dry-run
-  : >"$work/changes"
-  say ""
-  if [ -n "$change_set" ]; then
-    say "Stack $stack in account $account, region $region, would be $changed:"
-    changes "$stack" >"$work/changes"
-    awk -F '\t' '{ printf "  %-8s %-33s %s%s\n", $1, $2, $3, $4 == "True" ? " (made anew: what it holds is lost)" : "" }' \
-      "$work/changes"
-  else
-    say "Stack $stack would stay as it is."
-  fi
-  for where in $new_regions; do say "  Forward  change events of $where, by stack $(forwarder_name "$id") there"; done
-  for where in $(gone_regions); do say "  Remove   stack $(forwarder_name "$id") from $where"; done
-  estimate
-  drop_change_set "$stack" || fail "the change set could not be removed again:
-$(what_aws_said)"
-  clean_bucket
-  say ""
-  say "Nothing was changed."
-}
-
-# Removes the template of a rehearsal from the bucket, and a bucket that was made for it.
-clean_bucket() {
-  local key
-  for key in $(try s3api list-objects-v2 --bucket "$bucket" --prefix stackstate-topo/dry-run --query 'Contents[].Key'); do
-    try s3api delete-object --bucket "$bucket" --key "$key" >/dev/null || fail "s3://$bucket/$key could not be removed:
-$(what_aws_said s3:DeleteObject)"
-  done
-  if [ -n "$bucket_created" ]; then
-    try s3api delete-bucket --bucket "$bucket" || fail "bucket $bucket, made for this, could not be removed:
-$(what_aws_said s3:DeleteBucket)"
-  fi
-}
-
-# Prints what the installation would cost in a month, and the figures that this rests on.
-estimate() {
-  local arm=0 runs
-  if [ -n "$status" ] && [ "$status" != REVIEW_IN_PROGRESS ]; then
-    try cloudformation list-stack-resources --stack-name "$stack" \
-      --query 'StackResourceSummaries[].[LogicalResourceId,ResourceType]' >"$work/resources" ||
-      fail "AWS does not tell what stack $stack has:
-$(what_aws_said)"
-  else
-    : >"$work/resources"
-  fi
-  if [ "$architecture" = arm64 ]; then arm=1; fi
-  runs=$(chosen ScheduleExpression | sed -n 's/^rate(\([0-9]*\) \([a-z]*\)s*)$/\1 \2/p' |
-    awk '{ minutes = $2 ~ /^day/ ? 1440 : $2 ~ /^hour/ ? 60 : 1; print int(43800 / ($1 * minutes)) }')
-  say ""
-  say "It would cost about, in US dollars a month:"
-  awk -F '\t' -v there="$work/resources" '
-    FILENAME == there { type[$1] = $2; next }
-    $1 == "Remove" { delete type[$2]; next }
-    { type[$2] = $3 }
-    END { for (one in type) print type[one] }' "$work/resources" "$work/changes" |
-    awk -v runs="${runs:-730}" -v megabytes=1024 -v arm="$arm" -v further="$(printf '%s' "$new_regions" | wc -w)" \
-      -f "$here/prices.awk"
-}
-
 # Prints the regions that have had a forwarding stack, and shall have none.
 gone_regions() {
   local where
@@ -395,13 +352,13 @@ gone_regions() {
 
 # Starts a snapshot at once: the schedule would first fire after a whole period.
 start_snapshot() {
-  if try lambda invoke --function-name "$1" --invocation-type Event "$work/answer" >/dev/null; then
+  if take_snapshot; then
     say "A first snapshot is being taken; it shows in StackState within minutes. Its log:"
   else
     warn "The first snapshot could not be started; the schedule will take it. $(what_aws_said)"
     say "The log of the snapshots:"
   fi
-  say "  aws logs tail /aws/lambda/$1 --region $region"
+  say "  $(log_of "$1")"
 }
 
 # Says what is there now, and where to look.
@@ -430,7 +387,11 @@ END
 
 interrupted() {
   warn ""
-  warn "Interrupted. CloudFormation may still be at work. Run the same command again: it waits for that, and goes on."
+  if [ -n "$dry_run" ]; then
+    warn "Interrupted. What was made only to look may be left: a change set, and a bucket for it. That does no harm."
+  else
+    warn "Interrupted. CloudFormation may still be at work. Run the same command again: it waits for that, and goes on."
+  fi
 }
 
 main() {
@@ -443,6 +404,10 @@ main() {
   look_back
   artifact=$(find_artifact "$architecture")
   preflight
+  if [ "$mode" = full ] && [ "$(parameter TopologyMode)" = minimal ]; then
+    warn "Note: so far, this installation has the hourly snapshot alone. It becomes a full one, with stream and change events,
+  unless you give --topo-cron-only again."
+  fi
   if [ -z "$dry_run" ]; then
     confirm "Install StackState's AWS topology agent $release here (stack $stack, $mode)?" || fail "nothing was changed"
   fi
@@ -456,6 +421,7 @@ main() {
   upload "$artifact"
   # First, so that a run that was interrupted still knows from the stack which ones there were.
   forward "$(gone_regions)" ""
+  if [ -n "$status" ]; then start_what_was_stopped; fi
   plan stackstate-topo
   say "Deploying stack $stack. This takes a few minutes."
   execute_change_set "$stack"

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Shows how an installation of StackState's AWS topology agent does. Needs bash and the AWS CLI.
+[ -n "${BASH_VERSION:-}" ] || { echo "$0 is a script for bash. Run it as: bash $0" >&2 && exit 2; }
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=aws.sh
-. "$here/aws.sh"
-# shellcheck source=deploy.sh
-. "$here/deploy.sh"
-# shellcheck source=health.sh
-. "$here/health.sh"
+# The folder that this lies in, whatever link it was called by.
+here=$(CDPATH="" cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd)
+# shellcheck source=installer/aws.sh
+. "$here/installer/aws.sh"
+# shellcheck source=installer/deploy.sh
+. "$here/installer/deploy.sh"
+# shellcheck source=installer/health.sh
+. "$here/installer/health.sh"
 
 concerns=0
 
@@ -44,8 +46,6 @@ concern() {
 unknown() {
   concern "$1 is not known: $(what_aws_said "$2" | tr '\n' ' ')"
 }
-
-log_of() { printf 'aws logs tail /aws/lambda/%s --region %s' "$1" "$region"; }
 
 show_installation() {
   say "Configuration id $id in account $account, region $region: stack $stack ($mode)."
@@ -116,7 +116,8 @@ show_queues() {
     fi
   fi
   mapping=$(resource TopoPublisherRecords)
-  for key in dead-letters/ ${mapping:+"aws/lambda/$mapping/"}; do
+  # Releases up to 0.1.0 put no configuration id into the keys.
+  for key in "dead-letters/$id/" dead-letters/refused/ dead-letters/unreadable/ ${mapping:+"aws/lambda/$mapping/"}; do
     if count=$(count_objects "$key"); then
       dead=$((dead + count))
     else

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Removes what install.sh installed in one account and region, and proves that nothing is left.
+[ -n "${BASH_VERSION:-}" ] || { echo "$0 is a script for bash. Run it as: bash $0" >&2 && exit 2; }
 set -uo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=aws.sh
-. "$here/aws.sh"
-# shellcheck source=leftovers.sh
-. "$here/leftovers.sh"
+# The folder that this lies in, whatever link it was called by.
+here=$(CDPATH="" cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd)
+# shellcheck source=installer/aws.sh
+. "$here/installer/aws.sh"
+# shellcheck source=installer/leftovers.sh
+. "$here/installer/leftovers.sh"
 
 all=""
 dry_run=""
@@ -67,13 +69,24 @@ step() {
   fi
 }
 
+# Prints the documents in policies/ that this takes: one of the two, once it is known what is installed.
+policy_documents() {
+  case $(parameter TopologyMode) in
+    full) printf 'StackStateIntegrationPolicyUninstall\n' ;;
+    minimal) printf 'StackStateIntegrationPolicyTopoCronUninstall\n' ;;
+    *) printf 'StackStateIntegrationPolicy%s\n' Uninstall TopoCronUninstall ;;
+  esac
+}
+
 # Finds the installation's stack, whatever it is called, and what is known of it. Sets stack, status, suffix, regions.
 find_stack() {
   local found others
-  installations >"$work/installations" || fail "AWS does not tell which installations there are; what it said is above"
+  list_installations
   found=$(awk -F '\t' -v id="$id" '$1 == id { print $2; exit }' "$work/installations")
   stack=${found:-$(stack_name "$id")}
-  status=$(stack_status "$stack") || fail "AWS does not tell whether stack $stack exists; what it said is above"
+  # Before its end, nobody knows what it will have.
+  if [ -n "$dry_run" ]; then status=$(stack_status "$stack"); else settle_stack "$stack"; fi ||
+    fail "AWS does not tell how stack $stack is; what it said is above. Run this again to go on."
   regions=$(printf '%s\n' "$(global_region)" "$further_regions")
   suffix_known=$suffix
   : >"$work/parameters"
@@ -182,16 +195,19 @@ remove_stack() {
     [ "$(stack_status "$stack")" = DELETE_FAILED ] || break
     if [ "$attempt" -lt 3 ]; then empty_stack_buckets; fi
   done
-  warn "Stack $stack could not be deleted, and its functions stay stopped until it is:"
+  warn "Stack $stack could not be deleted. Its functions stay stopped until it is, or install.sh starts them again:"
   warn "$(stack_failures "$stack")"
   return 1
 }
 
 # Removes what the installation has outside the stack: what Lambda made again, and what outlived a stack that went by
-# other means. Rules and roles of such a stack are left to a person: the message in the end names them.
+# other means. Rules and roles of such a stack are left to a person: the message in the end names them. What a stack has
+# that is still there stays with it: install.sh could not bring it back.
 remove_leftovers() {
-  local type name failed=0
+  local type name remains failed=0
+  remains=$(stack_status "$stack") || return
   while IFS=$'\t' read -r type name; do
+    if [ -n "$remains" ] && grep -Fxq "$type"$'\t'"$name" "$work/known"; then continue; fi
     case $type in
       AWS::SecretsManager::Secret | AWS::IAM::* | AWS::Events::*) continue ;; # have a step of their own, or stay
     esac
@@ -237,81 +253,12 @@ delete_deployment_bucket() {
   remove AWS::S3::Bucket "$name"
 }
 
-# Looks every resource of the inventory up, and lists what is left. Some take a minute to vanish, queues for one.
-prove() {
-  local round current where unnamed=""
-  # What was there in the beginning, and what names find now.
-  named >"$work/now" || unnamed="  what has names of ours: $(what_aws_said)"
-  sort -u "$work/now" "$work/inventory" | grep -v '^forwarder' >"$work/left"
-  for round in 1 2 3 4 5 6 7 8; do
-    mv "$work/left" "$work/candidates"
-    look_up
-    # Waiting helps only where something is about to go.
-    if [ ! -s "$work/left" ] || [ "$round" = 8 ] || [ "$failures" -gt 0 ] || [ -z "$status" ]; then break; fi
-    sleep 10
-  done
-  if [ -n "$unnamed" ]; then printf '%s\n' "$unnamed" >>"$work/unsure"; fi
-  current=$(stack_status "$stack") || printf '  AWS::CloudFormation::Stack %s\n' "$stack" >>"$work/unsure"
-  if [ -n "$current" ]; then printf 'AWS::CloudFormation::Stack\t%s\n' "$stack" >>"$work/left"; fi
-  for where in $regions; do
-    current=$(in_region "$where" stack_status "$(forwarder_name "$id")" </dev/null) ||
-      printf '  AWS::CloudFormation::Stack %s in %s\n' "$(forwarder_name "$id")" "$where" >>"$work/unsure"
-    if [ -n "$current" ]; then
-      printf 'AWS::CloudFormation::Stack\t%s in %s\n' "$(forwarder_name "$id")" "$where" >>"$work/left"
-    fi
-  done
-  if [ -s "$work/left" ]; then
-    warn "Still there:"
-    warn "$(sed 's/^/  /' "$work/left")"
-    if grep -q 'ForwardRole' "$work/left"; then
-      warn "A ForwardRole belongs to stack $(forwarder_name "$id") in another region: name it with --regions."
-    fi
-  fi
-  if [ -s "$work/unsure" ]; then warn "Could not be checked:"$'\n'"$(cat "$work/unsure")"; fi
-  : >"$work/error"
-  [ ! -s "$work/left" ] && [ ! -s "$work/unsure" ]
-}
-
-# Sorts the candidates: what still exists into $work/left, what AWS does not tell of into $work/unsure. Rules and alarms
-# are many, and looked up together.
-look_up() {
-  local type name
-  : >"$work/left"
-  : >"$work/unsure"
-  look_up_together AWS::Events::Rule events list-rules --query 'Rules[].Name'
-  look_up_together AWS::CloudWatch::Alarm cloudwatch describe-alarms --query 'MetricAlarms[].AlarmName'
-  while IFS=$'\t' read -r type name; do
-    case $type in AWS::Events::Rule | AWS::CloudWatch::Alarm) continue ;; esac
-    exists "$type" "$name" </dev/null
-    case $? in
-      0) printf '%s\t%s\n' "$type" "$name" >>"$work/left" ;;
-      2) unsure "$type" "$name" ;;
-    esac
-  done <"$work/candidates"
-}
-
-# Looks all candidates of one type up by one call, which prints the names that there are.
-look_up_together() {
-  local type=$1
-  shift
-  grep "^$type"$'\t' "$work/candidates" >"$work/alike" || return 0
-  if ! try "$@" >"$work/names"; then
-    unsure "$type" "$(wc -l <"$work/alike" | tr -d ' ') of them"
-    return
-  fi
-  tr '\t' '\n' <"$work/names" | awk -v type="$type" '{ print type "\t" $0 }' | grep -Fxf "$work/alike" >>"$work/left"
-}
-
-unsure() {
-  printf '  %s %s: %s\n' "$1" "$2" "$(what_aws_said s3:ListBucket | tr '\n' ' ')" >>"$work/unsure"
-}
-
 # Names what the installation used and did not make, so that nobody looks for it in vain.
 tell_what_stays() {
   local secret
   if [ -n "$(parameter StateBucketName)" ]; then
     say "Bucket $(parameter StateBucketName) is yours and stays. What was written there begins with state/$id/,"
-    say "dead-letters/, aws/lambda/ and stackstate-topo/."
+    say "dead-letters/$id/, aws/lambda/ and stackstate-topo/."
   fi
   if [ -n "$(parameter TopoCronRoleArn)" ]; then say "Role $(parameter TopoCronRoleArn) is yours and stays."; fi
   secret=$(parameter StackStateApiKeySecretArn)
@@ -325,7 +272,11 @@ report_nothing() {
   local others
   say "There is no installation of configuration id $id in account $account, region $region: nothing is left to remove."
   others=$(awk -F '\t' '{ print "  " $1 }' "$work/installations")
-  if [ -n "$others" ]; then say "Installed here are:"$'\n'"$others"; fi
+  if [ -n "$others" ]; then
+    say "Installed here are:"$'\n'"$others"
+  else
+    say "If it is in another region, name that with --region."
+  fi
 }
 
 # Shows what would go.
@@ -385,14 +336,14 @@ conclude() {
 # Lists the installations in the region, and lets a person choose. Sets chosen to their ids.
 choose() {
   local answer=""
-  installations >"$work/installations" || fail "AWS does not tell which installations there are; what it said is above"
+  list_installations
   chosen=$(cut -f 1 "$work/installations")
   if [ -z "$chosen" ]; then
     say "There is no installation in account $account, region $region. If only its stack is gone, name its id."
     exit 0
   fi
   say "Installed in account $account, region $region:"
-  awk -F '\t' '{ printf "  %-20s stack %s, instance %s %s\n", $1, $2, $3, $4 == "-" ? "" : $4 }' "$work/installations"
+  awk -F '\t' '{ printf "  %-20s stack %s, instance %s %s\n", $1, $2, $3, ($4 == "-" ? "" : $4) }' "$work/installations"
   if [ -n "$all" ]; then
     if [ -z "$assume_yes" ] && [ ! -t 0 ]; then
       fail "nothing was changed: nobody can be asked here. Give --yes with --all to remove all of them"
@@ -408,6 +359,16 @@ choose() {
   chosen=$answer
 }
 
+interrupted() {
+  warn ""
+  if [ -n "$dry_run" ]; then
+    warn "Interrupted. Nothing was changed."
+  else
+    warn "Interrupted. What is removed stays removed, and CloudFormation may still be at work. Run the same command again: it
+goes on where this was. To keep the installation instead, run install.sh with its three arguments."
+  fi
+}
+
 main() {
   local one failed=0
   read_options "$@"
@@ -418,6 +379,11 @@ main() {
   connect
   chosen=${arguments[0]:-}
   if [ -z "$chosen" ]; then choose; fi
+  # Here, so that a signal ends it at once.
+  if [ "$(printf '%s\n' "$chosen" | wc -l)" -eq 1 ]; then
+    uninstall "$chosen" </dev/null
+    return
+  fi
   # Each in a process of its own: what one cannot, the next one may.
   for one in $chosen; do
     (uninstall "$one") </dev/null || failed=1

@@ -206,7 +206,9 @@ def test_another_snapshot_that_ends_first_is_told_from_the_confirmed_one(install
 
     run = installed.run("confirm.sh")
 
-    assert (run.status, "another snapshot was under way, and ended first" in run.output) == (1, True), run.output
+    assert (run.status, "another snapshot was under way. When it has ended (./status.sh" in run.output) == (1, True), (
+        run.output
+    )
 
 
 def test_a_snapshot_that_does_not_end_is_not_waited_for_forever(installed: Installed) -> None:

@@ -42,7 +42,7 @@ def test_before_the_first_snapshot_it_says_so(installer: Installer, installed: s
     run = installer.run("status.sh", "looked")
 
     assert run.status == 1
-    assert "No snapshot was finished yet. If that stays so, see the log: aws logs tail" in run.output
+    assert "No snapshot was finished yet. If that stays so, see the log: aws logs filter-log-events" in run.output
 
 
 def test_all_is_well(installer: Installer, account: Account, installed: str) -> None:

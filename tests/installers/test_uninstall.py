@@ -202,7 +202,7 @@ def test_a_bucket_is_emptied_over_several_pages(account: Account, installer: Ins
         s3.put_object(Bucket="many-objects", Key=f"{number}", Body=b"")
     script = installer.folder / "empty"
     script.write_text(f"""#!/usr/bin/env bash
-. {installer.folder}/aws.sh && make_work_folder && connect && empty_bucket many-objects""")
+. {installer.folder}/installer/aws.sh && make_work_folder && connect && empty_bucket many-objects""")
     script.chmod(0o755)
 
     run = installer.run("empty")

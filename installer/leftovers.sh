@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154  # variables of aws.sh and uninstall.sh
 # Single resources in the terms of CloudFormation, "type<tab>id": which ones have an installation's tag or name, whether
-# one still exists, and how one goes that no stack holds any more. Sourced by uninstall.sh.
+# one still exists, how one goes that no stack holds any more, and the proof that all are gone. Sourced by uninstall.sh,
+# and by doctor.sh.
 
 # Prints type and id of everything in $region that has the installation's tag.
 tagged() {
@@ -27,6 +28,7 @@ typed() {
     arn:*:cloudwatch:*:alarm:*) printf 'AWS::CloudWatch::Alarm\t%s\n' "$name" ;;
     arn:*:cloudwatch:*:dashboard/*) printf 'AWS::CloudWatch::Dashboard\t%s\n' "${name#dashboard/}" ;;
     arn:*:cloudtrail:*:trail/*) printf 'AWS::CloudTrail::Trail\t%s\n' "${name#trail/}" ;;
+    arn:*:states:*:stateMachine:*) printf 'AWS::StepFunctions::StateMachine\t%s\n' "$1" ;;
     arn:*:secretsmanager:*) printf 'AWS::SecretsManager::Secret\t%s\n' "$1" ;;
     arn:*:iam:*:role/*) printf 'AWS::IAM::Role\t%s\n' "${name##*/}" ;;
     arn:*:iam:*:policy/*) printf 'AWS::IAM::ManagedPolicy\t%s\n' "$1" ;;
@@ -116,10 +118,80 @@ remove() {
     AWS::CloudWatch::Alarm) try cloudwatch delete-alarms --alarm-names "$2" ;;
     AWS::CloudWatch::Dashboard) try cloudwatch delete-dashboards --dashboard-names "$2" ;;
     AWS::CloudTrail::Trail) try cloudtrail delete-trail --name "$2" ;;
+    AWS::StepFunctions::StateMachine) try stepfunctions delete-state-machine --state-machine-arn "$2" ;;
     AWS::S3::Bucket) empty_bucket "$2" && try s3api delete-bucket --bucket "$2" ;;
     AWS::SecretsManager::Secret)
       try secretsmanager delete-secret --secret-id "$2" --force-delete-without-recovery >/dev/null
       ;;
     *) printf '%s %s is not removed by this script.\n' "$1" "$2" >"$work/error" && return 1 ;;
   esac || absent
+}
+
+# Looks every resource of the inventory up, and lists what is left. Some take a minute to vanish, queues for one.
+prove() {
+  local round current where unnamed=""
+  # What was there in the beginning, and what names find now.
+  named >"$work/now" || unnamed="  what has names of ours: $(what_aws_said)"
+  sort -u "$work/now" "$work/inventory" | grep -v '^forwarder' >"$work/left"
+  for round in 1 2 3 4 5 6 7 8; do
+    mv "$work/left" "$work/candidates"
+    look_up
+    # Waiting helps only where something is about to go.
+    if [ ! -s "$work/left" ] || [ "$round" = 8 ] || [ "$failures" -gt 0 ] || [ -z "$status" ]; then break; fi
+    sleep 10
+  done
+  if [ -n "$unnamed" ]; then printf '%s\n' "$unnamed" >>"$work/unsure"; fi
+  current=$(stack_status "$stack") || printf '  AWS::CloudFormation::Stack %s\n' "$stack" >>"$work/unsure"
+  if [ -n "$current" ]; then printf 'AWS::CloudFormation::Stack\t%s\n' "$stack" >>"$work/left"; fi
+  for where in $regions; do
+    current=$(in_region "$where" stack_status "$(forwarder_name "$id")" </dev/null) ||
+      printf '  AWS::CloudFormation::Stack %s in %s\n' "$(forwarder_name "$id")" "$where" >>"$work/unsure"
+    if [ -n "$current" ]; then
+      printf 'AWS::CloudFormation::Stack\t%s in %s\n' "$(forwarder_name "$id")" "$where" >>"$work/left"
+    fi
+  done
+  if [ -s "$work/left" ]; then
+    warn "Still there:"
+    warn "$(sed 's/^/  /' "$work/left")"
+    if grep -q 'ForwardRole' "$work/left"; then
+      warn "A ForwardRole belongs to stack $(forwarder_name "$id") in another region: name it with --regions."
+    fi
+  fi
+  if [ -s "$work/unsure" ]; then warn "Could not be checked:"$'\n'"$(cat "$work/unsure")"; fi
+  : >"$work/error"
+  [ ! -s "$work/left" ] && [ ! -s "$work/unsure" ]
+}
+
+# Sorts the candidates: what still exists into $work/left, what AWS does not tell of into $work/unsure. Rules and alarms
+# are many, and looked up together.
+look_up() {
+  local type name
+  : >"$work/left"
+  : >"$work/unsure"
+  look_up_together AWS::Events::Rule events list-rules --query 'Rules[].Name'
+  look_up_together AWS::CloudWatch::Alarm cloudwatch describe-alarms --query 'MetricAlarms[].AlarmName'
+  while IFS=$'\t' read -r type name; do
+    case $type in AWS::Events::Rule | AWS::CloudWatch::Alarm) continue ;; esac
+    exists "$type" "$name" </dev/null
+    case $? in
+      0) printf '%s\t%s\n' "$type" "$name" >>"$work/left" ;;
+      2) unsure "$type" "$name" ;;
+    esac
+  done <"$work/candidates"
+}
+
+# Looks all candidates of one type up by one call, which prints the names that there are.
+look_up_together() {
+  local type=$1
+  shift
+  grep "^$type"$'\t' "$work/candidates" >"$work/alike" || return 0
+  if ! try "$@" >"$work/names"; then
+    unsure "$type" "$(wc -l <"$work/alike" | tr -d ' ') of them"
+    return
+  fi
+  tr '\t' '\n' <"$work/names" | awk -v type="$type" '{ print type "\t" $0 }' | grep -Fxf "$work/alike" >>"$work/left"
+}
+
+unsure() {
+  printf '  %s %s: %s\n' "$1" "$2" "$(what_aws_said s3:ListBucket | tr '\n' ' ')" >>"$work/unsure"
 }

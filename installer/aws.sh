@@ -18,6 +18,7 @@ assume_yes=""
 account=""
 partition=""
 identity=""
+cli=""
 work=""
 arguments=()
 
@@ -155,7 +156,7 @@ try() {
 
 # Tells by the error text of a call whether the thing does not exist, in contrast to: nobody may look.
 means_absent() {
-  local codes='\((404|NoSuch[A-Za-z]+|[A-Za-z]*NotFound[A-Za-z]*|[A-Za-z.]*NonExistentQueue|QueueDoesNotExist)\)'
+  local codes='\((404|NoSuch[A-Za-z]+|[A-Za-z]*NotFound[A-Za-z]*|[A-Za-z.]*NonExistentQueue|[A-Za-z]*DoesNotExist)\)'
   printf '%s' "$1" | grep -Eq "$codes|Stack with id .* does not exist"
 }
 
@@ -167,31 +168,56 @@ absent() {
 # Prints what the last try said, and where it was a refusal, what would mend it. S3 answers some with 403 alone.
 what_aws_said() {
   local action=${1:-} named
-  named=$(sed -n 's/.*not authorized to perform: \([a-z0-9-]*:[A-Za-z]*\).*/\1/p' "$work/error" | head -n 1)
+  named=$(refused_actions "$work/error")
   sed '/^$/d' "$work/error"
   if [ -z "$named" ] && grep -Eq '\((403|AccessDenied[A-Za-z]*|Forbidden)\)' "$work/error"; then named=$action; fi
-  if [ -n "$named" ]; then
-    printf 'The right %s is missing. %s\n' "$named" "The documents in policies/ have all that this takes."
-  fi
+  missing_rights "$named"
 }
+
+# Prints the actions that AWS refuses in the text of a file, one per line.
+refused_actions() {
+  sed -n 's/.*not authorized to perform: \([a-z0-9-]*:[A-Za-z]*\).*/\1/p' "$1" | sort -u
+}
+
+# Says that actions are missing, and in which document each is. Argument: the actions.
+missing_rights() {
+  local action name found
+  for action in $1; do
+    found=""
+    for name in $(policy_documents); do
+      if grep -q "\"$action\"" "$here/policies/$name.json"; then found="$found${found:+ and }policies/$name.json"; fi
+    done
+    printf 'The right %s is missing. %s\n' "$action" "${found:+It is in $found.}"
+  done
+}
+
+# Prints the names of the documents in policies/ that a script takes. May be defined anew.
+policy_documents() { printf 'StackStateIntegrationPolicyOperate\n'; }
 
 # Makes a private folder for what must be passed in files; it goes when the script ends, however it ends.
 make_work_folder() {
   umask 077
   work=$(mktemp -d)
+  : >"$work/parameters" && : >"$work/outputs"
   trap 'rm -rf "$work"' EXIT
-  trap 'interrupted; exit 130' INT
-  trap 'interrupted; exit 143' TERM HUP
+  # A signal may come where standard error is kept in a file, and its message must not go there.
+  exec 9>&2
+  trap 'interrupted 2>&9; exit 130' INT
+  trap 'interrupted 2>&9; exit 143' TERM HUP
 }
 
 # What a script says when it is interrupted. May be defined anew.
-interrupted() { :; }
+interrupted() { warn "Interrupted."; }
 
 # Ends with advice where the AWS CLI is missing, or one of those that get CloudFormation wrong.
 check_cli() {
   local release
   command -v aws >/dev/null || fail "the AWS CLI is needed: https://aws.amazon.com/cli/"
-  release=$(aws --version 2>&1 | sed -n 's|^aws-cli/\([0-9.]*\).*|\1|p')
+  release=$(aws --version 2>&1) || fail "the AWS CLI does not run. Install it anew: https://aws.amazon.com/cli/
+$(command -v aws) says:
+$release"
+  release=$(printf '%s\n' "$release" | sed -n 's|^aws-cli/\([0-9.]*\).*|\1|p')
+  cli=$release
   case $release in
     2.0.[0-3])
       fail "this is AWS CLI $release. Versions 2.0.0 to 2.0.3 end CloudFormation calls with a ValidationError that is not
@@ -200,15 +226,28 @@ one. Install 2.0.4 or newer: https://aws.amazon.com/cli/"
   esac
 }
 
+# Prints the command that shows the log of a function: "logs tail" came with CLI v2.
+log_of() {
+  if [[ $cli == 1.* ]]; then
+    printf "aws logs filter-log-events --log-group-name /aws/lambda/%s --region %s --query 'events[].[message]' %s" \
+      "$1" "$region" "--output text"
+  else
+    printf 'aws logs tail /aws/lambda/%s --region %s' "$1" "$region"
+  fi
+}
+
 # Sets region, account, partition and identity, or says what is missing.
 connect() {
-  local answer
+  local answer said
   check_cli
   : "${role_arn:=$([ -n "${AWS_WEB_IDENTITY_TOKEN_FILE:-}" ] || printf '%s' "${AWS_ROLE_ARN:-}")}"
   if [ -z "$region" ]; then region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}}; fi
   if [ -z "$region" ]; then
-    region=$(aws ${profile:+--profile "$profile"} configure get region 2>/dev/null) ||
-      fail "no region: name it with --region, in AWS_REGION or in the profile"
+    region=$(aws ${profile:+--profile "$profile"} configure get region 2>"$work/error") || {
+      said=$(sed '/^$/d' "$work/error")
+      fail "no region: name it with --region, in AWS_REGION or in the profile${said:+. The AWS CLI says:
+$said}"
+    }
   fi
   [[ $region =~ ^[a-z]{2,}(-[a-z]+)+-[0-9]+$ ]] || fail "'$region' is no region. They are named like eu-west-1"
   # The CLI prefers keys in the environment to AWS_PROFILE, which surprises those who set both.
@@ -217,8 +256,8 @@ connect() {
   fi
   assume_role
   answer=$(try sts get-caller-identity --query '[Account,Arn]') ||
-    fail "AWS does not know who is asking. Check the credentials (AWS_PROFILE, or --profile), and that region $region
-exists and is enabled. It says:
+    fail "AWS does not know who is asking. Check the credentials (AWS_PROFILE, or --profile; where you sign in with IAM
+Identity Center, run aws sso login), and that region $region exists and is enabled. It says:
 $(what_aws_said)"
   read -r account identity <<<"$answer"
   partition=$(printf '%s' "$identity" | cut -d : -f 2)
@@ -274,6 +313,12 @@ installations() {
     ($(value NameSuffix)|[0]) || '-']"
 }
 
+# Writes the installations to $work/installations, or ends.
+list_installations() {
+  installations >"$work/installations" 2>"$work/error" || fail "AWS does not tell which installations there are:
+$(what_aws_said)"
+}
+
 # Prints the JMESPath expression for a parameter of a stack.
 value() { printf "Parameters[?ParameterKey=='%s'].ParameterValue" "$1"; }
 
@@ -281,9 +326,11 @@ value() { printf "Parameters[?ParameterKey=='%s'].ParameterValue" "$1"; }
 # knows for parameter and output.
 find_installation() {
   local found
-  found=$(installations) || fail "AWS does not tell which installations there are; what it said is above"
+  list_installations
+  found=$(cat "$work/installations")
   if [ -n "$1" ]; then found=$(printf '%s\n' "$found" | awk -F '\t' -v id="$1" '$1 == id'); fi
-  [ -n "$found" ] || fail "there is no installation${1:+ of configuration id $1} in account $account, region $region"
+  [ -n "$found" ] || fail "there is no installation${1:+ of configuration id $1} in account $account, region $region.
+Is it in another one? Name that with --region or --profile"
   [ "$(printf '%s\n' "$found" | wc -l)" -eq 1 ] || fail "which of the installations? Name its configuration id:
 $(printf '%s\n' "$found" | cut -f 1)"
   # shellcheck disable=SC2034  # the scripts say whose they handle
@@ -306,67 +353,23 @@ read_stack() {
 parameter() { awk -F '\t' -v key="$1" '$1 == key { print $2 }' "$work/parameters"; }
 output() { awk -F '\t' -v key="$1" '$1 == key { print $2 }' "$work/outputs"; }
 
-# Prints the state of a stack (its name or id), nothing when there is none; fails when AWS does not say.
-stack_status() {
-  local answer
-  if answer=$(try cloudformation describe-stacks --stack-name "$1" --query 'Stacks[0].StackStatus'); then
-    printf '%s\n' "$answer"
-  elif ! absent; then
-    what_aws_said >&2
-    return 1
+# Has topo-cron take a snapshot, led by Step Functions where the stack of read_stack has it so. Sets execution to the ARN
+# of what leads it, if anything does. Argument: nothing, or a name for a snapshot that is closed in any case.
+take_snapshot() {
+  local name=${1:-} input="{}" machine
+  if [ -n "$name" ]; then input="{\"confirmed\": true, \"snapshot\": \"$name\"}"; fi
+  execution=""
+  machine=$(output SnapshotStateMachineArn)
+  if [ -n "$machine" ]; then
+    # shellcheck disable=SC2034  # confirm.sh follows it
+    execution=$(try stepfunctions start-execution --state-machine-arn "$machine" ${name:+--name "$name"} \
+      --input "$input" --query executionArn)
+    return
   fi
-}
-
-# Waits while CloudFormation works on a stack, and shows at what. Sets status to how it ended.
-wait_for_stack() {
-  local shown="" line
-  while true; do
-    status=$(stack_status "$1") || return
-    case $status in
-      REVIEW_IN_PROGRESS) return ;;
-      *_IN_PROGRESS) ;;
-      *) return ;;
-    esac
-    line=$(progress "$1")
-    if [ -n "$line" ] && [ "$line" != "$shown" ]; then say "  $line"; fi
-    shown=$line
-    sleep "${POLL_SECONDS:-4}"
-  done
-}
-
-# Prints how many resources CloudFormation has done in its present operation on a stack, and which it is at.
-progress() {
-  ask cloudformation describe-stack-events --stack-name "$1" --max-items 200 \
-    --query 'StackEvents[].[ResourceStatus,LogicalResourceId,ResourceStatusReason]' 2>/dev/null |
-    awk -F '\t' -v stack="$1" '
-      $3 == "User Initiated" { exit }
-      $2 == stack { next }
-      $1 ~ /_COMPLETE$/ && !seen[$2]++ { done++ }
-      $1 ~ /_IN_PROGRESS$/ && !seen[$2]++ && at == "" { at = $2 }
-      END { if (at != "") print done + 0 " done, at " at }'
-}
-
-# Deletes a stack and waits until it is gone, or until CloudFormation gives up, which is a failure.
-delete_stack() {
-  local status
-  aws_ cloudformation delete-stack --stack-name "$1" 2>"$work/error" || {
-    what_aws_said >&2
-    return 1
-  }
-  wait_for_stack "$1" || return
-  [ -z "$status" ] || [ "$status" = DELETE_COMPLETE ]
-}
-
-# Prints what failed in the last operation of a stack, one resource per line, without what was merely cancelled.
-stack_failures() {
-  ask cloudformation describe-stack-events --stack-name "$1" --max-items 300 \
-    --query 'StackEvents[].[ResourceStatus,LogicalResourceId,ResourceStatusReason]' 2>"$work/error" >"$work/events" || {
-    what_aws_said
-    return 0
-  }
-  awk -F '\t' '
-    $3 == "User Initiated" { exit }
-    $1 ~ /_FAILED$/ && $3 !~ /^(None|Resource (creation|update) cancelled)/ { print "  " $2 ": " $3 }' "$work/events"
+  # CLI v2 wants base64 on the command line, v1 does not: from a file, both take it as it is.
+  printf '%s' "$input" >"$work/payload"
+  try lambda invoke --function-name "$(output TopoCronFunctionName)" --invocation-type Event \
+    --payload "fileb://$work/payload" "$work/answer" >/dev/null
 }
 
 # Removes everything in a bucket: objects, their versions, delete markers and unfinished uploads.
@@ -391,3 +394,6 @@ empty_bucket() {
     aws_ s3api abort-multipart-upload --bucket "$bucket" --key "$key" --upload-id "$upload" 2>"$work/error" || return
   done <"$work/uploads"
 }
+
+# shellcheck source=stacks.sh
+. "$(dirname "${BASH_SOURCE[0]}")/stacks.sh"

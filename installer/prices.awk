@@ -1,6 +1,6 @@
 # What an installation costs in a month, by the types that its stack has (standard input: one type per line).
 # Variables: runs (snapshots a month), megabytes (memory of topo-cron), arm (1 or 0), further (regions that forward).
-# List prices in US dollars of us-east-1 in 2025; other regions are up to a third dearer.
+# The prices are those of us-east-1 in 2025, written down from memory and not looked up: good for the size of the bill.
 function line(what, dollars, why) {
   total += dollars
   printf "  %8.2f  %-22s %s\n", dollars, what, why
@@ -24,4 +24,6 @@ END {
   if (count["AWS::CloudTrail::Trail"]) line("trail", 0.10, "its bucket; its events are free where it is the only trail")
   if (further) line("forwarded events", events / 1000000 * further, further " further regions at $1.00 a million")
   printf "  %8.2f  in all, before the free tier\n", total
+  print "  An estimate: prices of us-east-1 in 2025, from memory; other regions are up to a third dearer. What holds for"
+  print "  you and today: https://calculator.aws and https://aws.amazon.com/pricing"
 }

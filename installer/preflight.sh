@@ -49,7 +49,8 @@ $(what_aws_said lambda:GetFunctionConfiguration)"
     fail "function $function exists already, and AWS does not tell whose it is:
 $(what_aws_said lambda:ListTags)"
   fail "function $function exists already, for ${owner:+configuration id }${owner:-something else}. Nothing was changed.
-Either remove that installation${owner:+ (./uninstall.sh $owner)}, or give this one names of its own: --name-suffix -NAME"
+Either remove that installation${owner:+ (./uninstall.sh $owner)}, or give this one names of its own: --name-suffix -NAME
+${owner:+(To upgrade that one, give its configuration id.)}"
 }
 
 # Asks AWS whether the policies of whoever installs allow all that a document of policies/ has, with names such as ours.
@@ -114,13 +115,15 @@ find_trail() {
     --query 'trailList[].[Name,TrailARN,HomeRegion,HasCustomEventSelectors]' >"$work/trails" || return
   while IFS=$'\t' read -r name arn home custom; do
     if [ -z "$name" ] || [ "$name" = "$1" ]; then continue; fi
-    logging=$(in_region "$home" try cloudtrail get-trail-status --name "$arn" --query IsLogging </dev/null) || return
+    # The trail of an organization may not be looked into by all its accounts; that it is there, it mostly logs.
+    logging=$(in_region "$home" try cloudtrail get-trail-status --name "$arn" --query IsLogging </dev/null) ||
+      { [[ $arn != *":$account:"* ]] && logging=True; } || return
     [ "$logging" = True ] || continue
     if in_region "$home" logs_writes "$arn"; then
       printf '%s\n' "$name"
       return
     fi
-    # The trail of an organisation may not be looked into. Without selectors of its own, it logs all management events.
+    # The same of its selectors. Without any of its own, a trail logs all management events.
     if [ -s "$work/error" ]; then
       [[ $arn != *":$account:"* ]] || return 1
       [ "$custom" = True ] || printf '%s\n' "$name"

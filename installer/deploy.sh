@@ -7,13 +7,13 @@ prepare_bucket() {
   local owned
   bucket_created=""
   if [ -n "$bucket" ]; then
-    try s3api head-bucket --bucket "$bucket" --expected-bucket-owner "$account" >/dev/null ||
+    find_own_bucket "$bucket" ||
       fail "bucket $bucket (--topo-cron-bucket) does not exist in account $account, or may not be used:
 $(what_aws_said s3:ListBucket)"
     return
   fi
   bucket=$(deployment_bucket)
-  if ! try s3api head-bucket --bucket "$bucket" --expected-bucket-owner "$account" >/dev/null; then
+  if ! find_own_bucket "$bucket"; then
     absent || fail "bucket $bucket belongs to somebody else, or may not be used. Name one of yours with --topo-cron-bucket.
 $(what_aws_said s3:ListBucket)"
     say "Creating bucket $bucket for what is to be deployed."
@@ -36,6 +36,18 @@ $(what_aws_said s3:ListBucket)"
     'Rules=[{ApplyServerSideEncryptionByDefault={SSEAlgorithm=AES256}}]' || bucket_fails s3:PutEncryptionConfiguration
   try s3api put-bucket-tagging --bucket "$bucket" --tagging 'TagSet=[{Key=Origin,Value=Stackstate}]' ||
     bucket_fails s3:PutBucketTagging
+}
+
+# Looks whether a bucket is there, may be used, and belongs to this account: others could take the name of ours first.
+# Older CLIs, v2 before 2.0.54, cannot say so by --expected-bucket-owner.
+find_own_bucket() {
+  local found
+  try s3api head-bucket --bucket "$1" >/dev/null || return
+  found=$(try s3api list-buckets --query "Buckets[?Name=='$1'].Name") || return
+  if [ "$found" != "$1" ]; then
+    printf 'It belongs to another account.\n' >"$work/error"
+    return 1
+  fi
 }
 
 bucket_fails() {
@@ -72,9 +84,14 @@ make_change_set() {
   aws_ cloudformation deploy --template-file "$template" --stack-name "$stack" --capabilities CAPABILITY_IAM \
     --no-execute-changeset --no-fail-on-empty-changeset \
     --tags Origin=Stackstate "stackstate-lightweight-agent=$id" "stackstate-aws-agent-version=$release" \
-    "stackstate-aws-agent-global-events=$global_events" "$@" >"$work/said" 2>"$work/error" ||
+    "stackstate-aws-agent-global-events=$global_events" "$@" >"$work/said" 2>"$work/error" || {
+    # Who may not look at the change set hears of no right, only "'Status'". Any other one is as good to ask for.
+    if grep -Fxq "'Status'" "$work/error"; then
+      try cloudformation describe-change-set --stack-name "$stack" --change-set-name none || true
+    fi
     fail "CloudFormation does not take stack $stack. Nothing of it was changed.
 $(what_aws_said)"
+  }
   change_set=$(grep -o 'arn:[^ ]*:changeSet/[^ ]*' "$work/said" || true)
 }
 
@@ -103,6 +120,44 @@ $(what_aws_said)"
   esac
 }
 
+# Lets work again what a run of uninstall.sh stopped that did not come to its end. CloudFormation knows nothing of that,
+# so that deploying the stack anew would change none of it.
+start_what_was_stopped() {
+  local type name reserved
+  try cloudformation list-stack-resources --stack-name "$stack" \
+    --query 'StackResourceSummaries[?PhysicalResourceId].[ResourceType,PhysicalResourceId]' >"$work/stopped" ||
+    fail "AWS does not tell what stack $stack has:
+$(what_aws_said)"
+  while IFS=$'\t' read -r type name; do
+    case $type in
+      AWS::Lambda::Function)
+        # A function that is gone is for the deployment to tell.
+        reserved=$(try lambda get-function --function-name "$name" \
+          --query Concurrency.ReservedConcurrentExecutions </dev/null) || absent || not_started "$name"
+        if [ "${reserved%.*}" = 0 ]; then start_function "$name" </dev/null || not_started "$name"; fi
+        ;;
+      AWS::CloudTrail::Trail)
+        try cloudtrail start-logging --name "$name" </dev/null || absent || not_started "$name"
+        ;;
+    esac
+  done <"$work/stopped"
+}
+
+# Gives a stopped function back the concurrency that the template means it to have.
+start_function() {
+  say "Function $1 was stopped by a run of uninstall.sh that did not come to its end. It may run again now."
+  if [ "$1" = "stackstate-topo-cron$suffix" ] && [ "$(parameter ReserveConcurrency)" = true ]; then
+    try lambda put-function-concurrency --function-name "$1" --reserved-concurrent-executions 1 >/dev/null
+  else
+    try lambda delete-function-concurrency --function-name "$1"
+  fi
+}
+
+not_started() {
+  fail "$1 may have been stopped by a run of uninstall.sh, and could not be looked at or started. Run this again to go on.
+$(what_aws_said)"
+}
+
 # Says which resource was the cause, and ends.
 failed_deployment() {
   local causes after
@@ -110,11 +165,17 @@ failed_deployment() {
   case $2 in
     UPDATE_ROLLBACK_COMPLETE) after="What was installed before runs on unchanged." ;;
     UPDATE_ROLLBACK_FAILED) after="What was installed before could not be restored. $(rollback_advice "$1")" ;;
-    *) after="What had been created is removed again." ;;
+    ROLLBACK_COMPLETE) after="What had been created is removed again." ;;
+    *) after="Stack $1 is as CloudFormation left it." ;;
   esac
+  if [[ $causes == *"already exist"* ]]; then
+    after="$after
+What exists already may be left of an earlier installation; this removes what is: ./uninstall.sh --region $region $id"
+  fi
   fail "stack $1 could not be deployed ($2)${causes:+, because of
 $causes}
-$after When that is mended, run this again."
+$after
+When that is mended, run this again."
 }
 
 rollback_advice() {
@@ -180,15 +241,12 @@ deploy_forwarder() {
 
 # Brings a stack into a state that can be built upon: waits for an earlier run, removes a failed beginning. Sets status.
 clear_stack() {
-  status=$(stack_status "$1") || fail "AWS does not tell whether stack $1 exists; what it said is above"
+  settle_stack "$1" || fail "AWS does not tell how stack $1 is; what it said is above. Run this again to go on."
   case $status in
-    REVIEW_IN_PROGRESS) ;;
-    *_IN_PROGRESS)
-      say "CloudFormation is still at work on stack $1 ($status). Waiting for its end."
-      wait_for_stack "$1" || fail "AWS does not tell how stack $1 comes along; what it said is above"
-      clear_stack "$1"
-      ;;
     ROLLBACK_COMPLETE | ROLLBACK_FAILED | CREATE_FAILED)
+      [ -z "$dry_run" ] ||
+        fail "an earlier installation did not come to an end ($status). What is left of it has to go before anything can be
+shown: install.sh without --dry-run, or ./uninstall.sh --region $region $id, removes it. Nothing was changed."
       say "An earlier installation did not come to an end ($status). Removing what is left of it first."
       delete_stack "$1" || fail "stack $1 could not be removed. Run: ./uninstall.sh --region $region $id"
       status=""
