@@ -14,7 +14,7 @@ here=$(CDPATH="" cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || print
 # shellcheck source=installer/rehearsal.sh
 . "$here/installer/rehearsal.sh"
 
-mode=full
+mode=""
 architecture=""
 bucket=""
 kms_key=""
@@ -33,8 +33,8 @@ Usage: install.sh [options] BASE_URL API_KEY CONFIGURATION_ID
        install.sh [options] --api-key-file FILE BASE_URL CONFIGURATION_ID
 
 Installs StackState's AWS topology agent, or upgrades it: options that are not
-given then stay as they were, but for --topo-cron-only. An interrupted run can
-be repeated.
+given then stay as they were, and an empty value (--proxy=) takes one back. An
+interrupted run can be repeated.
 
   BASE_URL          the receiver, such as https://stackstate.example.com/receiver
   API_KEY           its API key; - reads it from standard input, so that it
@@ -48,15 +48,15 @@ be repeated.
   --skip-rights-check       do not ask AWS which rights are missing
 
 What is installed
-  --topo-cron-only          the hourly snapshot alone, without change events; to
-                            be given again with every upgrade, for without it
-                            the installation becomes a full one
+  --topo-cron-only          the hourly snapshot alone, without change events
+  --full                    with change events (default); adds them to an
+                            installation that was made without
   --regions LIST            regions to read, with commas (default: the region
                             of the installation); change events of further ones
                             are forwarded by a small stack in each
   --no-global-events        no such stack for the change events of Route 53,
                             which AWS has in us-east-1 (cn-northwest-1,
-                            us-gov-west-1)
+                            us-gov-west-1); --global-events brings it back
   --read-roles LIST         ARNs of roles to read further accounts with, one for
                             each, with commas; cross-account.yaml makes them
   --read-external-id ID     external id that these roles ask for
@@ -76,7 +76,8 @@ What is installed
                             for the next one to agree (default: 50)
   --spread                  let Step Functions spread a snapshot over many
                             invocations, for accounts too large for one; takes
-                            policies/StackStateIntegrationPolicySpread.json, too
+                            policies/StackStateIntegrationPolicySpread.json,
+                            too; --no-spread ends it
   --spread-concurrency N    how many of them at a time (default: 8)
   --name-suffix -NAME       added to all names, for a second installation here
   --architecture NAME       arm64 (default) or x86_64
@@ -95,7 +96,7 @@ What it uses of yours
   --subnets LIST --security-groups LIST
                             run in a VPC from which the receiver is reachable
   --alarm-topic ARN         SNS topic that hears of alarms
-  --no-dashboard            no CloudWatch dashboard
+  --no-dashboard            no CloudWatch dashboard; --dashboard makes it again
 
 The way to StackState
   --ca-bundle FILE          certificates (PEM) to check the receiver with, in
@@ -104,12 +105,14 @@ The way to StackState
   --proxy URL               for the calls to the receiver and to AWS
   --no-proxy HOSTS          what is reached without it, with commas
   --encoding NAME           of bodies: deflate (default), gzip or none
-  --skip-tls-verify         do not check the receiver's certificate at all
+  --skip-tls-verify         do not check the receiver's certificate at all;
+                            --verify-tls does so again
 
 How it runs
   --log-level LEVEL         DEBUG, INFO (default), WARNING or ERROR
   --log-retention DAYS      how long logs are kept (default: 14)
-  --no-masking              send values that may be secrets as they are
+  --no-masking              send values that may be secrets as they are;
+                            --masking masks them again
 
 END
   common_usage
@@ -119,14 +122,20 @@ END
 take_flag() {
   case $1 in
     --topo-cron-only) mode=minimal ;;
+    --full) mode=full ;;
     --no-global-events) global_events=no ;;
+    --global-events) global_events=yes ;;
     --dry-run) dry_run=yes ;;
     --skip-receiver-check) skip_receiver_check=yes ;;
     --skip-rights-check) skip_rights_check=yes ;;
     --no-masking) parameters+=("MaskValues=false") ;;
+    --masking) parameters+=("MaskValues=true") ;;
     --spread) parameters+=("SpreadSnapshots=true") ;;
+    --no-spread) parameters+=("SpreadSnapshots=false") ;;
     --no-dashboard) parameters+=("Dashboard=false") ;;
+    --dashboard) parameters+=("Dashboard=true") ;;
     --skip-tls-verify) parameters+=("SkipTlsVerify=true") ;;
+    --verify-tls) parameters+=("SkipTlsVerify=false") ;;
     *) return 1 ;;
   esac
 }
@@ -261,6 +270,8 @@ look_back() {
 what waits in it lost. Leave --name-suffix out, or remove the installation first: ./uninstall.sh --region $region $id"
   fi
   if [ -n "$suffix" ]; then parameters+=("NameSuffix=$suffix"); else suffix=$had; fi
+  mode=${mode:-$(parameter TopologyMode)}
+  mode=${mode:-full}
   architecture=${architecture:-$(parameter Architecture)}
   architecture=${architecture:-arm64}
   bucket=${bucket:-$(parameter StateBucketName)}
@@ -404,10 +415,6 @@ main() {
   look_back
   artifact=$(find_artifact "$architecture")
   preflight
-  if [ "$mode" = full ] && [ "$(parameter TopologyMode)" = minimal ]; then
-    warn "Note: so far, this installation has the hourly snapshot alone. It becomes a full one, with stream and change events,
-  unless you give --topo-cron-only again."
-  fi
   if [ -z "$dry_run" ]; then
     confirm "Install StackState's AWS topology agent $release here (stack $stack, $mode)?" || fail "nothing was changed"
   fi

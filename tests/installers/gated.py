@@ -33,7 +33,7 @@ FORMER = {
     r"'sqs:ListQueues', ": "",
     r"ReadWriteType: WriteOnly": "ReadWriteType: All",
     r"(IsMultiRegionTrail|IncludeGlobalServiceEvents): .*": r"\1: false",
-    r"Version: 0\.1\.0": "Version: 0.0.9",
+    r"Version: \d+\.\d+\.\d+": "Version: 0.0.9",
     r"    Tags:\n      Origin: Stackstate": "    Tags:\n      Former: Stackstate\n      Origin: Stackstate",
     r'"width": ?\d+': '"width": 3',
 }

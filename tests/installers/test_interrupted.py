@@ -309,7 +309,7 @@ def test_an_upgrade_that_fails_is_taken_back_with_the_reason_and_can_be_repeated
     queue = account.client("sqs").create_queue(QueueName="stackstate-topo-cwevents")["QueueUrl"]
     before = everything(account)
 
-    failed = installer.run("install.sh", *LEAVE_OUT, "--instance-url=grows", BASE_URL, KEY, "grows")
+    failed = installer.run("install.sh", *LEAVE_OUT, "--full", "--instance-url=grows", BASE_URL, KEY, "grows")
 
     assert failed.status == 1
     assert "could not be deployed (UPDATE_ROLLBACK_COMPLETE), because of\n  ChangeQueue: " in failed.output
@@ -318,5 +318,5 @@ def test_an_upgrade_that_fails_is_taken_back_with_the_reason_and_can_be_repeated
     assert reserved(account, "stackstate-topo-cron") == 1
 
     account.client("sqs").delete_queue(QueueUrl=queue)
-    grown = succeed(installer.run("install.sh", *LEAVE_OUT, "--instance-url=grows", BASE_URL, KEY, "grows"))
+    grown = succeed(installer.run("install.sh", *LEAVE_OUT, "--full", "--instance-url=grows", BASE_URL, KEY, "grows"))
     assert "sender   stackstate-topo-publisher" in grown.output
