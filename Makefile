@@ -21,9 +21,9 @@ demo: environment build build-local .venvs/aws/installed ## Run the whole system
 test: environment build build-local chromium aws-cli .venvs/aws/installed .venvs/sam/installed ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGUMENTS)
 
-test-deep: environment ## Try far more lives of an account, and schedules of failures, than the tests do
-	TRUST=$(or $(TRUST),20000) SCHEDULES=$(or $(SCHEDULES),20000) $(BIN)/python -m pytest --timeout 0 \
-	    tests/test_trust.py tests/test_schedules.py $(ARGUMENTS)
+test-deep: environment build .venvs/aws/installed ## Try far more lives, schedules of failures and refusals than the tests do
+	TRUST=$(or $(TRUST),20000) SCHEDULES=$(or $(SCHEDULES),20000) RIGHTS=all $(BIN)/python -m pytest --timeout 0 \
+	    tests/test_trust.py tests/test_schedules.py tests/installers/test_rights_of_stacks.py $(ARGUMENTS)
 
 check: environment ## Lint, type-check, and compare what is generated with what is committed
 	$(BIN)/ruff check .

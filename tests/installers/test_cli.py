@@ -95,7 +95,7 @@ def test_an_installation_lives_and_goes(
 
     installed = scripts.install("lived", "--name-suffix=-lived", "--regions=eu-west-1,eu-central-1")
     assert installed.status == 0, installed.output
-    record = refused(account, state_bucket(account, "lived"))
+    record = refused(account, state_bucket(account, "lived"), "lived")
     again = scripts.install("lived")
     rehearsed = scripts.install("lived", "--dry-run", "--schedule=rate(2 hours)")
     upgraded = upgrade(scripts, tmp_path)

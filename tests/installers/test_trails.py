@@ -17,6 +17,7 @@ MEMBER, MANAGEMENT = "123456789012", "999999999999"
 CHECK = """#!/usr/bin/env bash
 set -euo pipefail
 suffix=""
+here={folder}
 . {folder}/installer/aws.sh
 . {folder}/installer/preflight.sh
 make_work_folder
