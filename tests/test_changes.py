@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.model import Thing
+from tests.model import RESOURCES, Thing
 from tests.trust import World
 from topology.collect import Account, Change, Read, Touched, Unsettled, changes
 from topology.elements import Component
@@ -111,6 +111,20 @@ def test_with_a_stack_that_only_events_told_of_go_its_links(account: World) -> N
     heard(account)
 
     assert deleted(account, start) == {"stack/new", "stack/new-has resource-queue/orders"}
+
+
+def test_where_a_key_does_not_tell_the_id_what_is_known_of_the_item_does(
+    account: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = RESOURCES["cloudformation.stack"]
+    monkeypatch.setitem(RESOURCES, stack.kind, replace(stack, component_id=lambda _scope, _key: ""))
+    start = len(account.kinesis.written)
+    account.change("cloudformation.stack", "shop", None)
+    account.change("cloudformation.stack", "new", thing(), told=False)
+    account.change("cloudformation.stack", "new", None)
+    heard(account)
+
+    assert deleted(account, start) == {"stack/shop", "stack/shop-has resource-queue/orders"}
 
 
 def test_what_refers_to_a_thing_that_comes_back_is_told_again(account: World) -> None:

@@ -195,6 +195,7 @@ def world() -> Iterator[World]:
                 "POWERTOOLS_METRICS_NAMESPACE": "StackState/Topology",
                 "STACKSTATE_BASE_URL": f"http://localhost:{port}/receiver",
                 "STACKSTATE_API_KEY": "key",
+                "STACKSTATE_CONFIGURATION_ID": "1000",
                 "TOPOLOGY_STATE_BUCKET": BUCKET,
                 "TOPOLOGY_STATE_PREFIX": "state/1000/",
                 "TOPOLOGY_DEAD_LETTER_BUCKET": BUCKET,

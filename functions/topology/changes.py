@@ -224,7 +224,8 @@ def _ended(look: Look, had: Mapping[ItemName, set[str]], names: Names, known: Kn
         lost[name[:3]] |= had.get(name, set()) - have
     gone: dict[ScopeName, set[str]] = defaultdict(set)
     for name, one in look.gone.items():
-        gone[name[:3]] |= {one.resource.component_id(one.scope, one.key)} if one.resource.component_id else set()
+        own = one.resource.component_id(one.scope, one.key) if one.resource.component_id else ""
+        gone[name[:3]] |= {own} - {""}
     for name, components in known.components(look.gone.keys()).items():
         gone[name[:3]] |= components
     ended, components = set(look.ended), set[str]()

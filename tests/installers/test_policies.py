@@ -85,7 +85,7 @@ def taken(behind: Gated) -> dict[str, set[str]]:
         if document != "TopoCronMinimal":
             succeed(behind.run(document, "install.sh", "--topo-cron-only", *unbound))
         if document == "Install":
-            succeed(behind.run("Install+Spread", "install.sh", *everything, "--spread"))
+            succeed(behind.run("Install+Spread", "install.sh", *everything, "--full", "--spread"))
         else:
             if document == "TopoCronInstall":
                 succeed(behind.run("TopoCronInstall+Spread", "install.sh", "--topo-cron-only", "--spread"))
