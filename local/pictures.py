@@ -12,6 +12,7 @@ UNANNOUNCED = frozenset(
         "ApproximateNumberOfMessagesDelayed",
         "ApproximateNumberOfMessagesNotVisible",
         "AvailableIpAddressCount",
+        "EarliestRestorableTime",
         "LatestRestorableTime",
     }
 )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local.account.estate import build_estate
+from local.pictures import UNANNOUNCED
 from local.system import API_KEY, CONFIGURATION_ID, ROOT, System, running_system, wait_for
 
 STACK = f"stackstate-topo-{CONFIGURATION_ID}"
@@ -94,12 +95,12 @@ def picture(system: System, snapshots: int) -> tuple[dict[str, Any], dict[str, A
 
 
 def without_clocks(data: Any) -> Any:
-    """A copy without what AWS derives from the time of the call."""
+    """A copy without what AWS changes all the time."""
     if isinstance(data, list):
         return [without_clocks(entry) for entry in data]
     if not isinstance(data, dict):
         return data
-    return {name: without_clocks(entry) for name, entry in data.items() if not name.endswith("RestorableTime")}
+    return {name: without_clocks(entry) for name, entry in data.items() if name not in UNANNOUNCED}
 
 
 def bucket(system: System) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from moto.moto_api._internal.models import moto_api_backend
 
 from local.account.estate import build_estate
 from local.account.iam import Gate
@@ -19,6 +20,8 @@ READER = "READER"
 @pytest.fixture
 def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     """The sample estate, where one access key may do what the policy allows, and nothing else."""
+    # What other tests of this process left in moto would be in the account as well.
+    moto_api_backend.reset()
     with running_account(gate=Gate()) as account:
         build_estate(account.client)
         monkeypatch.setenv("AWS_ENDPOINT_URL", account.endpoint)
